@@ -1,0 +1,68 @@
+"""OR-Tools CP-SAT on the master cover."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from ortools.sat.python import cp_model
+
+from palm_opt.backends import Budget, Proposal
+from palm_opt.cover import Cover
+from palm_opt.errors import BackendError
+
+__all__ = ["model", "solve_cover"]
+
+_UNITS = 1_000_000  # non-integer costs become integers in units of (largest cost / _UNITS): a claim, never a proof
+_WORKERS = 8  # CP-SAT's linear-programming workers start only from 8 on, whatever the number of cores
+
+
+def model(cover: Cover, names: Sequence[str]) -> tuple[Any, list[Any], float]:
+    """The cover as a CpModel: (model, one Boolean variable a column, cost of one unit of the objective)."""
+    unit = 1.0
+    if not np.all(cover.costs == np.rint(cover.costs)) or cover.costs.max(initial=0) > 1e12:
+        unit = float(cover.costs.max()) / _UNITS
+    problem = cp_model.CpModel()
+    x = [problem.new_bool_var(str(name)) for name in names]
+    for j in cover.fixed:
+        problem.add(x[j] == 1)
+    for row in cover.matrix:
+        problem.add_bool_or([x[j] for j in np.flatnonzero(row)])
+    problem.minimize(sum(math.floor(cost / unit) * xj for cost, xj in zip(cover.costs.tolist(), x, strict=True)))
+    return problem, x, unit
+
+
+def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
+    """Solve the reduced cover with CP-SAT."""
+    small, places, _ = cover.reduced()
+    base = cover.cost(cover.fixed)
+    if not len(small.matrix):
+        return Proposal(tuple(sorted(cover.fixed)), base, True)
+    problem, x, unit = model(small, [str(j) for j in places])
+    hints = set(start)
+    for j, variable in zip(places.tolist(), x, strict=True):
+        problem.add_hint(variable, j in hints)
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = max(_WORKERS, budget.threads)
+    solver.parameters.random_seed = budget.seed % (2**31)
+    solver.parameters.catch_sigint_signal = False
+    if math.isfinite(budget.deadline):
+        solver.parameters.max_time_in_seconds = max(0.01, budget.seconds)
+    budget.on_stop.append(solver.stop_search)
+    status = solver.solve(problem)
+    budget.on_stop.remove(solver.stop_search)
+    if status == cp_model.INFEASIBLE:
+        return Proposal(None, math.inf, True, int(solver.num_branches))
+    if status == cp_model.UNKNOWN:
+        return Proposal(None, base + solver.best_objective_bound * unit, False, int(solver.num_branches))
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        raise BackendError(f"CP-SAT answered {solver.status_name(status)}")
+    chosen = [int(j) for j, variable in zip(places, x, strict=True) if solver.boolean_value(variable)]
+    return Proposal(
+        tuple(sorted({*chosen, *cover.fixed})),
+        base + solver.best_objective_bound * unit,
+        status == cp_model.OPTIMAL and unit == 1.0,
+        int(solver.num_branches),
+    )

@@ -1,0 +1,73 @@
+"""CVXPY on the master cover: a mixed-integer model solved by HiGHS, and its linear relaxation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cvxpy
+import numpy as np
+from scipy import sparse
+
+from palm_opt.backends import Budget, Proposal
+from palm_opt.cover import Cover
+from palm_opt.errors import BackendError
+
+__all__ = ["model", "solve_cover"]
+
+
+def model(cover: Cover, names: Sequence[str], relaxed: bool = False) -> tuple[Any, Any]:
+    """The cover as a cvxpy Problem: (problem, variable x of shape (columns,)); `relaxed` for 0 <= x <= 1."""
+    x = cvxpy.Variable(len(names), name="x", **({"nonneg": True} if relaxed else {"boolean": True}))
+    constraints = [sparse.csr_array(cover.matrix.astype(float)) @ x >= 1]
+    if relaxed:
+        constraints.append(x <= 1)
+    if cover.fixed:
+        constraints.append(x[list(cover.fixed)] == 1)
+    return cvxpy.Problem(cvxpy.Minimize(cover.costs @ x), constraints), x
+
+
+def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
+    """Solve the linear relaxation, and the mixed-integer model unless the relaxation is already integral."""
+    small, places, _ = cover.reduced()
+    base = cover.cost(cover.fixed)
+    if not len(small.matrix):
+        return Proposal(tuple(sorted(cover.fixed)), base, True)
+    names = [str(j) for j in places]
+    problem, x = model(small, names, relaxed=True)
+    bound, optimal, nodes = base, False, 0
+    if _solve(problem, budget) == cvxpy.OPTIMAL:
+        bound += float(problem.value)
+        optimal = bool(np.all(np.abs(x.value - np.rint(x.value)) < 1e-7))
+    if not optimal:
+        problem, x = model(small, names)
+        status = _solve(problem, budget)
+        if status == cvxpy.INFEASIBLE:
+            return Proposal(None, math.inf, True)
+        stats = getattr(problem.solver_stats, "extra_stats", None)
+        claimed = float(getattr(stats, "mip_dual_bound", -math.inf))
+        nodes = int(getattr(stats, "mip_node_count", 0) or 0)
+        if math.isfinite(claimed):
+            bound = max(bound, base + claimed)
+        optimal = status == cvxpy.OPTIMAL
+    if x.value is None:
+        return Proposal(None, bound, False, nodes)
+    chosen = [int(j) for j, value in zip(places, x.value, strict=True) if value > 0.5]
+    if not small.matrix[:, x.value > 0.5].any(axis=1).all():  # a solver's word is checked
+        return Proposal(None, bound, False, nodes)
+    return Proposal(tuple(sorted({*chosen, *cover.fixed})), bound, optimal, nodes)
+
+
+def _solve(problem: Any, budget: Budget) -> str:
+    options: dict[str, Any] = {"random_seed": budget.seed % (2**31), "mip_rel_gap": 0.0}
+    if math.isfinite(budget.deadline):
+        options["time_limit"] = max(0.01, budget.seconds)
+    if budget.threads:
+        options["threads"] = budget.threads
+    try:
+        problem.solve(solver=cvxpy.HIGHS, **options)
+    except cvxpy.SolverError as error:
+        if budget.seconds > 0:
+            raise BackendError(f"CVXPY with HiGHS failed: {error}") from error
+    return str(problem.status)

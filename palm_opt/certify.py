@@ -1,0 +1,142 @@
+"""Certify a given portfolio: the least tolerance that it keeps at every weight; and verify any certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from palm_opt import certificate as checker
+from palm_opt.cover import DOUBT, Pool
+from palm_opt.errors import ProblemError
+from palm_opt.exact import Weight
+from palm_opt.proof import assemble, ceil_float, check_quality, games
+from palm_opt.result import Certified
+from palm_opt.values import ValueMatrix
+
+__all__ = ["certify", "verify"]
+
+_ROUNDS = 200  # Newton steps to the least epsilon; it takes a handful
+
+
+def certify(
+    values: ValueMatrix | ArrayLike,
+    members: Iterable[str | int],
+    epsilon: float | None = None,
+    delta: float | None = None,
+    threads: int = 0,
+) -> Certified:
+    """The least delta (epsilon given) or the least epsilon (delta given) of a portfolio, with its certificate.
+
+    Parameters
+    ----------
+    values : the pool, or an (n, d) array.
+    members : the portfolio; a str is a name, an int a row index.
+    epsilon, delta : at most one; neither means epsilon = 0.
+
+    Returns
+    -------
+    Certified : `regret` is the worst regret at its epsilon (unclipped), `delta` the float just above it, at least 0.
+
+    Raises
+    ------
+    ProblemError : bad members or tolerances, or no epsilon < 1 exists.
+    """
+    if epsilon is not None and delta is not None:
+        raise ProblemError("certify: give epsilon or delta, not both; the other one is what is computed")
+    pool_values = values if isinstance(values, ValueMatrix) else ValueMatrix(values)
+    rows = pool_values.indices(members)
+    if not rows:
+        raise ProblemError("members: expected at least one candidate")
+    if delta is None:
+        pool = Pool(pool_values, 0.0 if epsilon is None else epsilon, 0.0)
+        worst, weight = worst_exact(pool, rows, threads)
+        pool = Pool(pool_values, pool.epsilon, ceil_float(max(worst, Fraction(0))))
+    else:
+        pool = _least_epsilon(pool_values, rows, delta, threads)
+    quality = check_quality(pool, rows, threads)
+    if quality.multipliers is None:
+        raise AssertionError("the least tolerance was not kept")
+    if delta is not None:
+        worst, weight = worst_exact(pool, rows, threads)
+    document = assemble(pool, rows, quality.multipliers)
+    checker.check(document, pool_values.problem())
+    return Certified(
+        members=tuple(pool_values.names[i] for i in rows),
+        indices=rows,
+        cost=float(pool.cost(rows)),
+        epsilon=pool.epsilon,
+        delta=pool.delta,
+        regret=float(worst),
+        worst_weight=np.array([w / sum(weight) for w in weight]),
+        certificate=document,
+        info={"lps": 2 * len(pool.front), "pivots": quality.pivots, "exact_games": quality.exact},
+    )
+
+
+def worst_exact(pool: Pool, rows: tuple[int, ...], threads: int = 0) -> tuple[Fraction, Weight]:
+    """The exact worst regret (before delta) and a weight where it is attained."""
+    found = games(pool, rows, threads)
+    doubt = DOUBT * 2 * float(np.abs(pool.values.array).max())
+    near = np.flatnonzero(found.regret >= found.regret.max() - doubt)
+    exact = [pool.exact.game(int(pool.front[row]), rows) for row in near]
+    value, weight, _ = max(exact, key=lambda game: game[0])
+    return value, weight
+
+
+def _least_epsilon(values: ValueMatrix, rows: tuple[int, ...], delta: float, threads: int) -> Pool:
+    """Newton's method on the worst regret as a function of epsilon, exact at every step."""
+    epsilon = 0.0
+    for _ in range(_ROUNDS):
+        pool = Pool(values, epsilon, delta)
+        worst, weight = worst_exact(pool, rows, threads)
+        if worst <= pool.exact.delta:
+            return pool
+        total = sum(weight) * pool.exact.denominator
+        served = Fraction(pool.exact.best(weight, rows), total)
+        opt = Fraction(pool.exact.best(weight, pool.front.tolist()), total)
+        if opt <= 0:
+            raise ProblemError(
+                f"certify: no epsilon keeps delta={delta:g}: OPT is {float(opt):g} at a weight where the portfolio falls"
+                " short, and a relative tolerance needs OPT > 0; use delta, or a scale with non-negative values"
+            )
+        following = ceil_float(1 - (served + pool.exact.delta) / opt)
+        if following >= 1:
+            raise ProblemError(f"certify: no epsilon < 1 keeps delta={delta:g} with these members")
+        epsilon = max(following, float(np.nextafter(epsilon, 1)))
+    raise ProblemError("certify: the least epsilon was not found; values are too close to 0 for a relative tolerance")
+
+
+def verify(certificate: dict[str, Any] | str | bytes | Path, values: ValueMatrix | str | Path) -> checker.Verified:
+    """Check a certificate in exact arithmetic.
+
+    Parameters
+    ----------
+    certificate : a document, or the path of one.
+    values : the values it is about; of a path to a CSV only what the certificate names is read.
+
+    Returns
+    -------
+    Verified : what was proved; its text is the checker's last line.
+
+    Raises
+    ------
+    InvalidCertificate : a claim fails. CertificateParseError : a file is not what it should be.
+    """
+    if isinstance(certificate, (str, Path)):
+        document = checker.read_certificate(certificate)
+    else:
+        document = checker.parse(certificate)
+    if isinstance(values, ValueMatrix):
+        return checker.check(document, values.problem())
+    if Path(values).suffix.lower() == ".csv":
+        return checker.check(document, checker.read_values(values, document["subject"], document["scale"]))
+    subject, scale = document["subject"], document["scale"]
+    if not isinstance(scale, str):
+        scale = [(float.fromhex(low), float.fromhex(high)) for low, high in scale]
+    read = ValueMatrix.read(values, id=subject["id"], rewards=subject["rewards"], cost=subject["cost"], scale=scale)
+    return checker.check(document, read.problem())

@@ -1,0 +1,148 @@
+"""Commands that measure and convert: metrics, baseline, export."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from palm_opt.cli import options as opt
+from palm_opt.cli.options import given
+from palm_opt.cli.output import emit, emit_json, facts, short, table
+
+if TYPE_CHECKING:
+    from palm_opt.result import Metrics
+    from palm_opt.values import ValueMatrix
+
+__all__ = ["baseline", "export", "metrics"]
+
+
+class Kind(enum.StrEnum):
+    """The paper's baselines."""
+
+    UNIFORM = "uniform"
+    RANDOM = "random"
+    GRID = "grid"
+
+
+def metrics(
+    values: opt.Values,
+    members: opt.Members,
+    rewards: opt.Rewards = None,
+    id: opt.Id = None,
+    scale: opt.ScaleText = None,
+    cost: opt.Cost = None,
+    json: opt.Json = False,
+) -> None:
+    """Measure a portfolio: worst gaps over every preference, and how evenly its members are used."""
+    import palm_opt
+
+    matrix = opt.read_values(values, id, rewards, cost, scale)
+    result = palm_opt.metrics(matrix, opt.candidates(matrix, members) or [])
+    if json:
+        emit_json({**metrics_document(result), "rewards": matrix.rewards})
+    else:
+        print_metrics(matrix, result)
+
+
+def baseline(
+    values: opt.Values,
+    kind: Annotated[Kind, typer.Option(help="How the weights are chosen at which the best candidate is taken.")],
+    size: Annotated[int | None, typer.Option(metavar="K", min=1, help="Number of members.")] = None,
+    rewards: opt.Rewards = None,
+    id: opt.Id = None,
+    scale: opt.ScaleText = None,
+    cost: opt.Cost = None,
+    seed: opt.Seed = None,
+    json: opt.Json = False,
+) -> None:
+    """Choose a portfolio by a baseline of the PALM paper, and measure it."""
+    import palm_opt
+
+    matrix = opt.read_values(values, id, rewards, cost, scale)
+    result = palm_opt.baseline(matrix, kind=kind.value, **given(size=size, seed=seed))
+    measured = palm_opt.metrics(matrix, result.indices)
+    if json:
+        document: dict[str, Any] = {
+            "kind": result.kind,
+            "members": result.members,
+            "indices": result.indices,
+            "size": result.size,
+            "calls": result.calls,
+            "rewards": matrix.rewards,
+        }
+        emit_json({**metrics_document(measured), **document})
+    else:
+        emit(f"{result.kind}: {result.size} members from {result.calls} weights")
+        emit()
+        print_metrics(matrix, measured)
+
+
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Values file: .csv, .parquet or .npz.")],
+    csv: Annotated[bool, typer.Option("--csv", help="As CSV with round-trip floats, for the standalone checker.")] = False,
+    rewards: opt.Rewards = None,
+    id: opt.Id = None,
+    cost: opt.Cost = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write. Default: stdout.")] = None,
+    json: opt.Json = False,
+) -> None:
+    """Convert a values file to the CSV file that a certificate is checked against."""
+    from palm_opt.storage import write_text
+
+    if not csv:
+        raise typer.BadParameter("say what to write: --csv")
+    matrix = opt.read_values(file, id, rewards, cost, None)
+    text = matrix.to_csv()
+    if out:
+        write_text(out, text)
+    if json:
+        document = {"candidates": matrix.n, "rewards": matrix.rewards, "id": matrix.id_column, "out": out}
+        emit_json(document if out else {**document, "csv": text})
+    elif out:
+        emit(f"{matrix.n} candidates x {matrix.d} rewards written to {out}")
+    else:
+        emit(text.removesuffix("\n"))
+
+
+def metrics_document(result: Metrics) -> dict[str, Any]:
+    """The JSON object of `metrics --json`."""
+    from palm_opt import __version__
+
+    return {
+        "members": result.members,
+        "multiplicative_gap": result.multiplicative_gap,
+        "multiplicative_weight": result.multiplicative_weight,
+        "additive_gap": result.additive_gap,
+        "additive_weight": result.additive_weight,
+        "usage": result.usage,
+        "perplexity": result.perplexity,
+        "perplexity_error": result.perplexity_error,
+        "version": __version__,
+    }
+
+
+def print_metrics(values: ValueMatrix, result: Metrics) -> None:
+    """Print the measures for people."""
+    from palm_opt.report.wording import number, weight_text
+
+    if result.multiplicative_gap is None or result.multiplicative_weight is None:
+        relative = "no meaning: the best value is not positive everywhere"
+    else:
+        where = weight_text(result.multiplicative_weight, values.rewards)
+        relative = f"{number(result.multiplicative_gap, 6)} at {where}"
+    absolute = f"{number(result.additive_gap, 6)} at {weight_text(result.additive_weight, values.rewards)}"
+    error = f" +- {number(result.perplexity_error, 2)}" if result.perplexity_error else ""
+    emit(table(["member", "serves"], [[short(m), f"{100 * u:.1f} %"] for m, u in zip(result.members, result.usage, strict=True)]))
+    emit()
+    emit(
+        facts(
+            [
+                ("worst multiplicative gap", relative),
+                ("worst additive gap", absolute),
+                ("usage perplexity", f"{number(result.perplexity)}{error} of {len(result.members)}"),
+            ]
+        )
+    )

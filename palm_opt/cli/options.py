@@ -1,0 +1,129 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from palm_opt.values import Scale, ValueMatrix
+
+__all__ = [
+    "Cost",
+    "Delta",
+    "Epsilon",
+    "Id",
+    "Json",
+    "Members",
+    "Rewards",
+    "ScaleText",
+    "Seed",
+    "Threads",
+    "TimeLimit",
+    "Values",
+    "Vary",
+    "given",
+    "names",
+    "read_values",
+    "weight",
+]
+
+
+class Vary(enum.StrEnum):
+    """The tolerance to minimise; the other one stays fixed."""
+
+    EPSILON = "epsilon"
+    DELTA = "delta"
+
+
+Values = Annotated[Path, typer.Argument(metavar="VALUES", help="Values file: .csv, .parquet or .npz.")]
+Rewards = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="Reward columns, higher is better; -latency negates. Default: all but id and cost."),
+]
+Id = Annotated[str | None, typer.Option("--id", metavar="COL", help="Column of names. Default: rows numbered from 0.")]
+ScaleText = Annotated[
+    str | None, typer.Option("--scale", metavar="SCALE", help="none, minmax, or LO:HI (one, or one a reward).")
+]
+Cost = Annotated[str | None, typer.Option(metavar="COL", help="Column of costs >= 0. Default: each costs 1.")]
+Epsilon = Annotated[float | None, typer.Option(metavar="E", help="Relative tolerance, 0 <= E < 1.")]
+Delta = Annotated[float | None, typer.Option(metavar="D", help="Absolute tolerance in units of the scale.")]
+TimeLimit = Annotated[float | None, typer.Option(metavar="S", help="Seconds; the incumbent is returned then.")]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of every random choice.")]
+Threads = Annotated[int | None, typer.Option(metavar="N", min=0, help="Threads; 0 for all cores.")]
+Members = Annotated[str, typer.Option(metavar="X,Y", help="Names of the portfolio's members.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Keep the options that the user gave: defaults live in the Python functions, in one place."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def names(text: str | None) -> list[str] | None:
+    """Split a comma-separated list; a name that holds a comma is put in double quotes, as in CSV."""
+    if text is None:
+        return None
+    import csv
+
+    row = next(csv.reader([text], skipinitialspace=True), [])
+    result = [cell.strip() for cell in row if cell.strip()]
+    if not result:
+        raise typer.BadParameter(f"expected comma-separated names, got {text!r}")
+    return result
+
+
+def scale(text: str | None) -> Scale | None:
+    """Read none, minmax, LO:HI or LO:HI,LO:HI,..."""
+    if text is None or text in ("none", "minmax"):
+        return text
+    pairs = []
+    for part in text.split(","):
+        low, _, high = part.partition(":")
+        try:
+            pairs.append((float(low), float(high)))
+        except ValueError:
+            raise typer.BadParameter(f"--scale: expected none, minmax or LO:HI, got {text!r}") from None
+    return pairs[0] if len(pairs) == 1 else pairs
+
+
+def weight(text: str) -> dict[str, float]:
+    """Read helpful=0.6,harmless=0.4."""
+    result: dict[str, float] = {}
+    for part in names(text) or []:
+        name, equals, amount = part.rpartition("=")
+        try:
+            if not equals or name in result:
+                raise ValueError
+            result[name] = float(amount)
+        except ValueError:
+            raise typer.BadParameter(f"--weight: expected helpful=0.6,harmless=0.4, got {text!r}") from None
+    return result
+
+
+def read_values(
+    path: Path, id: str | None, rewards: str | None, cost: str | None, scale_text: str | None
+) -> ValueMatrix:
+    """Read the values file as the options say."""
+    from palm_opt.errors import ProblemError
+    from palm_opt.values import ValueMatrix
+
+    try:
+        return ValueMatrix.read(path, **given(id=id, rewards=names(rewards), cost=cost, scale=scale(scale_text)))
+    except ProblemError as error:
+        if rewards is None and "expected a finite number" in str(error):
+            raise ProblemError(f"{error}; name the reward columns with --rewards and the names with --id") from None
+        raise
+
+
+def candidates(values: ValueMatrix, text: str | None) -> Sequence[str] | None:
+    """Names of candidates from an option; checked, so that the message names the values file's candidates."""
+    items = names(text)
+    if items is not None:
+        for item in items:
+            values.index(item)
+    return items

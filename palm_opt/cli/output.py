@@ -1,0 +1,71 @@
+"""What the command line prints: strict JSON, or aligned plain text."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+__all__ = ["emit", "emit_json", "plain", "table"]
+
+
+def plain(value: Any) -> Any:
+    """Turn a value into strict JSON data: infinities and NaN become None, arrays lists, paths and enums text."""
+    if value is None or isinstance(value, (bool, str, int)) and not isinstance(value, enum.Enum):
+        return value
+    if isinstance(value, enum.Enum):
+        return plain(value.value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Fraction):
+        return float(value)
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy arrays and scalars, without importing numpy
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    return str(value)
+
+
+def emit_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON object on one line of stdout."""
+    emit(json.dumps(plain(document), allow_nan=False, ensure_ascii=False))
+
+
+def emit(text: str = "") -> None:
+    """Print to stdout; characters that its encoding lacks are escaped, never fatal."""
+    encoding = sys.stdout.encoding or "utf-8"
+    safe = text.encode(encoding, "backslashreplace").decode(encoding)
+    sys.stdout.write(safe + "\n")
+    sys.stdout.flush()
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -> str:
+    """Align columns: the first `left` ones to the left, the rest to the right; two blanks between."""
+    cells = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
+    lines = []
+    for row in cells:
+        parts = [cell.ljust(width) if k < left else cell.rjust(width) for k, (cell, width) in enumerate(zip(row, widths))]
+        lines.append(("  " + "  ".join(parts)).rstrip())
+    return "\n".join(lines)
+
+
+def facts(rows: Sequence[tuple[str, str]]) -> str:
+    """Align label and text pairs."""
+    width = max((len(label) for label, _ in rows), default=0)
+    return "\n".join(f"  {label.ljust(width)}  {text}".rstrip() for label, text in rows)
+
+
+def short(text: str, limit: int = 40) -> str:
+    """Cut a long name in the middle, keeping it on one line."""
+    line = " ".join(text.split()) or text
+    return line if len(line) <= limit else f"{line[: limit // 2]}...{line[len(line) - limit // 2 + 3 :]}"

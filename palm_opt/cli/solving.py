@@ -1,0 +1,433 @@
+"""Commands that solve and check: solve, certify, verify, frontier, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from palm_opt.cli import options as opt
+from palm_opt.cli.options import given
+from palm_opt.cli.output import emit, emit_json, facts, short, table
+
+if TYPE_CHECKING:
+    from palm_opt.result import Certified, Result
+    from palm_opt.values import ValueMatrix
+
+__all__ = ["certify", "compare", "frontier", "solve", "verify"]
+
+CertificateFile = Annotated[Path | None, typer.Option("--certificate", metavar="FILE", help="Write the certificate.")]
+PlotFile = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw a figure: .png, .svg or .pdf.")]
+ReportFile = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write a self-contained HTML report.")]
+Backend = Annotated[str | None, typer.Option(metavar="B", help="Backend that proposes portfolios.")]
+
+
+def solve(
+    values: opt.Values,
+    rewards: opt.Rewards = None,
+    id: opt.Id = None,
+    scale: opt.ScaleText = None,
+    cost: opt.Cost = None,
+    epsilon: opt.Epsilon = None,
+    delta: opt.Delta = None,
+    max_size: Annotated[int | None, typer.Option(metavar="K", min=1, help="At most K members; needs --vary.")] = None,
+    vary: Annotated[opt.Vary | None, typer.Option(help="With --max-size: the tolerance to minimise.")] = None,
+    require: Annotated[str | None, typer.Option(metavar="A,B", help="Candidates that must be members.")] = None,
+    forbid: Annotated[str | None, typer.Option(metavar="C", help="Candidates that may not be members.")] = None,
+    warm_start: Annotated[str | None, typer.Option(metavar="A,B", help="A known portfolio to start from.")] = None,
+    backend: Backend = None,
+    time_limit: opt.TimeLimit = None,
+    seed: opt.Seed = None,
+    threads: opt.Threads = None,
+    certificate: CertificateFile = None,
+    plot: PlotFile = None,
+    report: ReportFile = None,
+    json: opt.Json = False,
+) -> None:
+    """Find the cheapest portfolio that serves every preference, with proof."""
+    import palm_opt
+
+    check_outputs(certificate, plot, report)
+    matrix = opt.read_values(values, id, rewards, cost, scale)
+    chosen = given(
+        epsilon=epsilon,
+        delta=delta,
+        max_size=max_size,
+        vary=None if vary is None else vary.value,
+        require=opt.candidates(matrix, require),
+        forbid=opt.candidates(matrix, forbid),
+        warm_start=opt.candidates(matrix, warm_start),
+        backend=backend,
+    )
+    settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
+    with Bar("solve") as bar:
+        result = palm_opt.solve(matrix, **chosen, settings=settings, callback=bar.update)
+    if certificate and result.certificate is not None:
+        result.certificate.write(certificate)
+    written = certificate if result.certificate is not None else None
+    draw(matrix, result, plot, report)
+    if json:
+        emit_json(solve_document(matrix, result, written))
+    else:
+        print_result(matrix, result)
+        notes(values, result, certificate, plot, report)
+    if result.stop == "INTERRUPTED":
+        raise typer.Exit(130)
+    if not result.indices:
+        raise typer.Exit(1)
+
+
+def certify(
+    values: opt.Values,
+    members: opt.Members,
+    rewards: opt.Rewards = None,
+    id: opt.Id = None,
+    scale: opt.ScaleText = None,
+    cost: opt.Cost = None,
+    epsilon: opt.Epsilon = None,
+    delta: opt.Delta = None,
+    certificate: CertificateFile = None,
+    report: ReportFile = None,
+    json: opt.Json = False,
+) -> None:
+    """Find the least delta (at --epsilon) or epsilon (at --delta) that given members keep, with proof."""
+    import palm_opt
+
+    if epsilon is not None and delta is not None:
+        raise typer.BadParameter("give --epsilon or --delta, not both: the other one is found")
+    check_outputs(certificate, None, report)
+    matrix = opt.read_values(values, id, rewards, cost, scale)
+    chosen = opt.candidates(matrix, members) or []
+    known = given(epsilon=epsilon, delta=delta) or {"epsilon": 0.0}
+    result = palm_opt.certify(matrix, chosen, **known)
+    if certificate:
+        result.certificate.write(certificate)
+    draw(matrix, result, None, report)
+    if json:
+        emit_json(certify_document(matrix, result, certificate))
+    else:
+        print_result(matrix, result)
+        notes(values, result, certificate, None, report)
+
+
+def verify(
+    certificate: Annotated[Path, typer.Argument(metavar="CERTIFICATE", help="Certificate file (JSON).")],
+    values: opt.Values,
+    json: opt.Json = False,
+) -> None:
+    """Check a certificate in exact arithmetic, without a solver."""
+    from palm_opt import certificate as checker
+
+    try:
+        document = checker.read_certificate(certificate)
+        verified = checker.check(document, read_problem(values, document))
+    except checker.InvalidCertificate as error:
+        if json:
+            emit_json({"verified": False, "error": str(error)})
+        else:
+            emit(f"NOT VERIFIED: {' '.join(str(error).split())}")
+        raise typer.Exit(1) from None
+    if json:
+        emit_json(verified.as_dict())
+    else:
+        emit(str(verified))
+
+
+def frontier(
+    values: opt.Values,
+    rewards: opt.Rewards = None,
+    id: opt.Id = None,
+    scale: opt.ScaleText = None,
+    cost: opt.Cost = None,
+    vary: Annotated[opt.Vary | None, typer.Option(help="The tolerance to minimise at each size.")] = None,
+    max_size: Annotated[int | None, typer.Option(metavar="K", min=1, help="Largest size.")] = None,
+    epsilon: opt.Epsilon = None,
+    delta: opt.Delta = None,
+    backend: Backend = None,
+    time_limit: opt.TimeLimit = None,
+    seed: opt.Seed = None,
+    threads: opt.Threads = None,
+    plot: PlotFile = None,
+    json: opt.Json = False,
+) -> None:
+    """Find the best tolerance at every size: what each further member buys."""
+    import palm_opt
+
+    check_outputs(None, plot, None)
+    matrix = opt.read_values(values, id, rewards, cost, scale)
+    kind = vary or opt.Vary.DELTA
+    settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
+    chosen = given(max_size=max_size, epsilon=epsilon, delta=delta, backend=backend)
+    results = palm_opt.frontier(matrix, vary=kind.value, **chosen, settings=settings)
+    if plot:
+        from palm_opt.report import write_frontier
+
+        write_frontier(plot, results, kind.value)
+    if json:
+        emit_json({"vary": kind.value, "points": [point(result) for result in results]})
+    else:
+        print_frontier(results, kind.value)
+    if any(result.stop == "INTERRUPTED" for result in results):
+        raise typer.Exit(130)
+
+
+def compare(
+    values: opt.Values,
+    rewards: opt.Rewards = None,
+    id: opt.Id = None,
+    scale: opt.ScaleText = None,
+    cost: opt.Cost = None,
+    epsilon: opt.Epsilon = None,
+    delta: opt.Delta = None,
+    time_limit: opt.TimeLimit = None,
+    seed: opt.Seed = None,
+    threads: opt.Threads = None,
+    json: opt.Json = False,
+) -> None:
+    """Solve one problem with every backend: size, bound, proof, seconds."""
+    import palm_opt
+
+    matrix = opt.read_values(values, id, rewards, cost, scale)
+    settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
+    rows: list[dict[str, Any]] = []
+    interrupted = False
+    for name in palm_opt.backends.backends():
+        try:
+            result = palm_opt.solve(matrix, backend=name, settings=settings, **given(epsilon=epsilon, delta=delta))
+        except (palm_opt.BackendNotFound, palm_opt.BackendError) as error:
+            rows.append({"backend": name, "status": "ERROR", "error": str(error)})
+            continue
+        rows.append(solve_document(matrix, result, None))
+        interrupted = result.stop == "INTERRUPTED"
+        if interrupted:
+            break
+    if json:
+        emit_json({"results": rows})
+    else:
+        print_comparison(rows)
+    if interrupted:
+        raise typer.Exit(130)
+
+
+class Bar:
+    """A progress line on stderr while a solve runs; silent unless stderr is a terminal."""
+
+    def __init__(self, what: str) -> None:
+        from tqdm import tqdm
+
+        self.line: Any = tqdm(desc=what, unit=" rounds", disable=None, leave=False, bar_format="{desc} {elapsed}{postfix}")
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.line.close()
+
+    def update(self, progress: Any) -> None:
+        """Show the state of the solve (callback of `palm_opt.solve`)."""
+        if not self.line.disable:
+            found = f"{len(progress.incumbent)} members of cost {progress.cost:g}" if progress.incumbent else "none yet"
+            self.line.set_postfix_str(f"round {progress.rounds}: {found}, at least {progress.lower_bound:g} needed")
+
+
+def check_outputs(certificate: Path | None, plot: Path | None, report: Path | None) -> None:
+    """Refuse output files that cannot be written, and missing plot libraries, before a long solve."""
+    for path in (certificate, plot, report):
+        if path is not None and path.is_dir():
+            raise typer.BadParameter(f"{path} is a directory, expected a file name")
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise typer.BadParameter(f"--plot: expected a .png, .svg or .pdf file, got {plot}")
+    if plot is not None or report is not None:
+        from palm_opt.report import require_plot_libraries
+
+        require_plot_libraries()
+
+
+def read_problem(values: Path, document: Any) -> Any:
+    """Read the problem that a certificate speaks of; CSV without anything but the checker."""
+    from palm_opt import certificate as checker
+
+    subject = document["subject"]
+    if values.suffix.lower() not in (".parquet", ".npz"):
+        return checker.read_values(values, subject, document["scale"])
+    from palm_opt.values import ValueMatrix
+
+    scale = document["scale"]
+    if not isinstance(scale, str):
+        scale = [(float.fromhex(low), float.fromhex(high)) for low, high in scale]
+    matrix = ValueMatrix.read(values, subject["id"], subject["rewards"], subject["cost"], scale)
+    return matrix.problem()
+
+
+def draw(values: ValueMatrix, result: Result | Certified, plot: Path | None, report: Path | None) -> None:
+    """Write the figure and the report that were asked for."""
+    if plot or report:
+        from palm_opt.report import write_plot, write_report
+
+        if plot:
+            write_plot(plot, values, result)
+        if report:
+            write_report(report, values, result)
+
+
+def solve_document(values: ValueMatrix, result: Result, certificate: Path | None) -> dict[str, Any]:
+    """The JSON object of `solve --json`."""
+    from palm_opt import __version__
+
+    return {
+        "status": result.status,
+        "stop": result.stop,
+        "message": result.message,
+        "members": result.members,
+        "indices": result.indices,
+        "size": result.size,
+        "cost": result.cost,
+        "lower_bound": result.lower_bound,
+        "gap": result.gap,
+        "epsilon": result.epsilon,
+        "delta": result.delta,
+        "tolerance": result.tolerance,
+        "tolerance_lower_bound": result.tolerance_lower_bound,
+        "regret": result.regret,
+        "worst_weight": result.worst_weight,
+        "rewards": values.rewards,
+        "candidates": values.n,
+        "backend": result.backend,
+        "claimed_bound": result.claimed_bound,
+        "seconds": result.seconds,
+        "certificate": certificate,
+        "info": result.info,
+        "version": __version__,
+    }
+
+
+def certify_document(values: ValueMatrix, result: Certified, certificate: Path | None) -> dict[str, Any]:
+    """The JSON object of `certify --json`."""
+    from palm_opt import __version__
+
+    return {
+        "members": result.members,
+        "indices": result.indices,
+        "size": result.size,
+        "cost": result.cost,
+        "epsilon": result.epsilon,
+        "delta": result.delta,
+        "regret": result.regret,
+        "worst_weight": result.worst_weight,
+        "rewards": values.rewards,
+        "candidates": values.n,
+        "certificate": certificate,
+        "version": __version__,
+    }
+
+
+def point(result: Result) -> dict[str, Any]:
+    """One point of `frontier --json`."""
+    return {
+        "size": result.size,
+        "members": result.members,
+        "indices": result.indices,
+        "epsilon": result.epsilon,
+        "delta": result.delta,
+        "lower_bound": result.lower_bound,
+        "tolerance": result.tolerance,
+        "tolerance_lower_bound": result.tolerance_lower_bound,
+        "status": result.status,
+        "stop": result.stop,
+        "regret": result.regret,
+        "worst_weight": result.worst_weight,
+        "seconds": result.seconds,
+    }
+
+
+def print_result(values: ValueMatrix, result: Result | Certified) -> None:
+    """Print a portfolio for people: the headline, its members, and what is proved."""
+    from palm_opt.report.wording import headline, number, proof, weight_text
+
+    status = getattr(result, "status", "CERTIFIED")
+    emit(f"{status}: {headline(values, result)}")
+    emit()
+    if result.indices:
+        emit(member_table(values, result.indices))
+        emit()
+    rows = []
+    if result.indices:
+        where = weight_text(result.worst_weight, values.rewards)
+        rows.append(("worst regret", f"{number(result.regret, 6)} at {where}"))
+    rows.extend(proof(values, result))
+    if hasattr(result, "stop"):
+        rows.append(("stopped", f"{result.stop} after {result.seconds:.2f} s, backend {result.backend}"))
+    emit(facts(rows))
+
+
+def member_table(values: ValueMatrix, indices: Sequence[int]) -> str:
+    """The members with the share of preferences each serves best, their cost and their values."""
+    from palm_opt.report.wording import number, shares
+
+    usage = shares(values, indices)
+    shown = values.rewards[:8]
+    header = ["member", "serves", "cost", *(short(name, 16) for name in shown)]
+    rows = [
+        [short(values.names[i]), f"{100 * share:.1f} %", number(values.costs[i]), *map(number, values.array[i, : len(shown)])]
+        for i, share in zip(indices, usage, strict=True)
+    ]
+    return table(header, rows)
+
+
+def notes(
+    values: Path, result: Result | Certified, certificate: Path | None, plot: Path | None, report: Path | None
+) -> None:
+    """Say which files were written and how to check the certificate."""
+    rows = []
+    if certificate and result.certificate is None:
+        rows.append(("certificate", "not written: nothing is proved"))
+    elif certificate:
+        rows.append(("certificate", f"{certificate}, check it with: palm-opt verify {certificate} {values}"))
+    rows.extend((what, str(path)) for what, path in (("plot", plot), ("report", report)) if path)
+    if rows:
+        emit(facts(rows))
+
+
+def print_frontier(results: Sequence[Result], vary: str) -> None:
+    """Print the frontier for people."""
+    from palm_opt.report.wording import number
+
+    rows = []
+    for result in results:
+        bound = result.tolerance_lower_bound
+        members = ", ".join(short(name, 24) for name in result.members[:6]) + (", ..." if result.size > 6 else "")
+        tolerance = getattr(result, vary)
+        rows.append(
+            [members, result.size, number(tolerance), "-" if bound is None else number(bound), result.status.value]
+        )
+    reordered = [[size, *rest, members] for members, size, *rest in rows]
+    emit(table(["size", f"least {vary}", "proved at least", "status", "  members"], reordered, left=0))
+
+
+def print_comparison(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the comparison of the backends for people."""
+    from palm_opt.report.wording import number
+
+    cells = []
+    for row in rows:
+        if "error" in row:
+            cells.append([row["backend"], "-", "-", "-", "-", row["error"]])
+            continue
+        cells.append(
+            [
+                row["backend"],
+                row["size"],
+                number(row["cost"]),
+                number(row["lower_bound"]),
+                number(row["claimed_bound"]),
+                f"{row['seconds']:.2f}",
+                row["status"].value,
+            ]
+        )
+    errors = [row for row in cells if len(row) == 6]
+    whole = [row for row in cells if len(row) == 7]
+    emit(table(["backend", "size", "cost", "proved bound", "claimed bound", "seconds", "status"], whole))
+    for row in errors:
+        emit(f"  {row[0]}: {row[-1]}")

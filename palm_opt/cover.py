@@ -1,0 +1,268 @@
+"""The cover problem: witness weights (rows) against candidates (columns), exact to the last tie (docs/theory.md, L2, L3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from palm_opt import _core
+from palm_opt.errors import BackendNotFound, ProblemError
+from palm_opt.exact import ExactValues, Weight, integer_weight
+from palm_opt.separation import check_tolerances
+from palm_opt.simplex import start
+from palm_opt.values import ValueMatrix
+
+__all__ = ["Cover", "Pool", "Witnesses", "formulate", "skyline"]
+
+DOUBT = 1e-9  #: comparisons with a relative slack below this are decided in exact arithmetic
+
+
+def skyline(
+    values: NDArray[np.float64], costs: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Dominators and undominated rows.
+
+    Returns (dominator, front): dominator[i] is -1, or an undominated row that is at least row i in every column at no
+    greater cost; front holds the undominated rows in increasing order. Of equal rows one is kept.
+    """
+    n, d = values.shape
+    cost = np.zeros(n) if costs is None else costs
+    keys = [np.arange(n), cost, *(-values[:, k] for k in range(d - 1, -1, -1)), -values.sum(axis=1)]
+    dominator, front = _core.skyline(values, cost, np.lexsort(keys))
+    return dominator, np.sort(front)
+
+
+class Pool:
+    """A problem made ready for covering.
+
+    Attributes
+    ----------
+    front : undominated rows: OPT and quality need no others.
+    dominator : (n,) an undominated row at least as good, or -1.
+    required, forbidden : rows.
+    columns : rows worth selecting: not forbidden, and undominated at no greater cost among such, or required.
+    """
+
+    def __init__(
+        self,
+        values: ValueMatrix,
+        epsilon: float,
+        delta: float,
+        require: Iterable[str | int] = (),
+        forbid: Iterable[str | int] = (),
+    ) -> None:
+        check_tolerances(epsilon, delta)
+        if values.d > _core.MAX_REWARDS:
+            raise ProblemError(f"values: at most {_core.MAX_REWARDS} rewards are supported, got {values.d}")
+        self.values, self.epsilon, self.delta = values, float(epsilon), float(delta)
+        self.required = values.indices(require, "require")
+        self.forbidden = frozenset(values.indices(forbid, "forbid"))
+        both = self.forbidden.intersection(self.required)
+        if both:
+            raise ProblemError(f"candidate {values.names[min(both)]!r} is both required and forbidden")
+        self.exact = ExactValues(values, epsilon, delta)
+        order = values.raw * values.signs  # dominance is decided on the numbers given: scaling keeps their order
+        order[:, [factor == 0 for _, factor in values.exact_scale]] = 0.0
+        self._order = order
+        self.dominator, self.front = skyline(order)
+        self.columns = self.selectable(self.forbidden)
+
+    def selectable(self, out: Iterable[int]) -> NDArray[np.int64]:
+        """Rows worth selecting when those in `out` may not be selected; the required ones among them always."""
+        allowed = np.ones(self.values.n, dtype=bool)
+        allowed[list(out)] = False
+        rows = np.flatnonzero(allowed)
+        if self.values.unit_costs and allowed[self.front].all():
+            best = self.front
+        elif len(rows):
+            best = rows[skyline(self._order[rows], self.values.costs[rows])[1]]
+        else:
+            best = rows
+        return np.union1d(best, np.array([i for i in self.required if allowed[i]], dtype=np.int64))
+
+    def dominates(self, i: int, j: int) -> bool:
+        """Whether row i is at least row j in every reward."""
+        return bool((self._order[i] >= self._order[j]).all())
+
+    @property
+    def whole_costs(self) -> bool:
+        """Whether every candidate that may be selected has an integer cost: size bounds may be rounded up."""
+        allowed = np.ones(self.values.n, dtype=bool)
+        allowed[list(self.forbidden)] = False
+        costs = self.values.costs[allowed]
+        return bool(np.all(costs == np.rint(costs)))
+
+    def cost(self, rows: Iterable[int]) -> Fraction:
+        """Exact cost of a portfolio."""
+        return sum((Fraction(float(self.values.costs[i])) for i in rows), Fraction(0))
+
+
+class Witnesses:
+    """Weights that every portfolio must cover, with their exact coverage of any set of candidates."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.integer: list[Weight] = []
+        self.floats = np.empty((0, pool.values.d))
+        self._known: dict[Weight, int] = {}
+        self._opt = np.empty(0)
+        self._best: list[int] = []  # exact OPT in units of 1 / denominator
+        self._front_values = pool.values.array[pool.front]
+        self._size = np.abs(pool.values.array).max(axis=0)
+        self._coverage: dict[int, NDArray[np.bool_]] = {}  # candidate -> (rows known when asked,)
+        self.doubtful = 0
+
+    def __len__(self) -> int:
+        return len(self.integer)
+
+    def add(self, weights: NDArray[np.float64] | Sequence[Weight]) -> list[int]:
+        """Add weights (floats with exact sum 1, or integer tuples) and return the indices of the new ones."""
+        new = []
+        for weight in weights:
+            exact = weight if isinstance(weight, tuple) else integer_weight(np.asarray(weight).tolist())
+            if exact not in self._known:
+                self._known[exact] = len(self.integer)
+                new.append(len(self.integer))
+                self.integer.append(exact)
+        if new:
+            exact_new = [self.integer[j] for j in new]
+            floats = np.array([[w / sum(weight) for w in weight] for weight in exact_new])
+            self.floats = np.concatenate([self.floats, floats])
+            opt, _ = _core.support(self._front_values, floats)
+            self._opt = np.concatenate([self._opt, opt])
+            self._best.extend(self._exact_best(weight, w, o) for weight, w, o in zip(exact_new, floats, opt, strict=True))
+        return new
+
+    def coverage(self, columns: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(rows, columns): whether each candidate covers each weight, exactly."""
+        columns = [int(i) for i in columns]
+        missing: dict[int, list[int]] = {}
+        for i in columns:
+            have = len(self._coverage.get(i, ()))
+            if have < len(self):
+                missing.setdefault(have, []).append(i)
+        for have, some in missing.items():
+            block = self._decide(some, have)
+            for k, i in enumerate(some):
+                old = self._coverage.get(i)
+                self._coverage[i] = block[:, k] if old is None else np.concatenate([old, block[:, k]])
+        return np.stack([self._coverage[i] for i in columns], axis=1) if columns else np.zeros((len(self), 0), bool)
+
+    def _exact_best(self, weight: Weight, w: NDArray[np.float64], opt: float) -> int:
+        products = self._front_values @ w
+        near = np.flatnonzero(products >= opt - DOUBT * 2 * float(w @ self._size))
+        return self.pool.exact.best(weight, [int(i) for i in self.pool.front[near]])
+
+    def _decide(self, candidates: list[int], first: int) -> NDArray[np.bool_]:
+        pool = self.pool
+        weights, opt = self.floats[first:], self._opt[first:]
+        threshold = (1 - pool.epsilon) * opt - pool.delta
+        doubt = DOUBT * (2 * weights @ self._size + pool.delta)
+        state = _core.coverage(pool.values.array[candidates], weights, threshold - doubt, threshold + doubt)
+        for j, k in np.argwhere(state == 2):
+            row = first + int(j)
+            state[j, k] = pool.exact.covers(self.integer[row], candidates[k], self._best[row])
+            self.doubtful += 1
+        return state.astype(bool)
+
+
+@dataclass(frozen=True)
+class Cover:
+    """A set cover: choose columns of least cost such that every row has a chosen one.
+
+    matrix : (rows, columns) of bool; costs : (columns,); fixed : columns that must be chosen.
+    """
+
+    matrix: NDArray[np.bool_]
+    costs: NDArray[np.float64]
+    fixed: tuple[int, ...] = ()
+
+    def reduced(self) -> tuple[Cover, NDArray[np.int64], NDArray[np.int64]]:
+        """An equivalent smaller cover without `fixed`, and the places of its columns and rows in this one.
+
+        Rows that a fixed column covers go; of rows one of which implies the other the implied one goes; of columns
+        one of which covers no more at no lower cost that one goes; until nothing changes.
+        """
+        matrix = self.matrix
+        rows = np.flatnonzero(~matrix[:, list(self.fixed)].any(axis=1))
+        columns = np.setdiff1d(np.arange(matrix.shape[1]), self.fixed)
+        matrix = matrix[np.ix_(rows, columns)]
+        while matrix.size:
+            before = matrix.shape
+            _, unique = np.unique(np.packbits(matrix, axis=1), axis=0, return_index=True)
+            unique = np.sort(unique)
+            unique = unique[_minimal(matrix[unique])]
+            matrix, rows = matrix[unique], rows[unique]
+            keep = _maximal(matrix.T, self.costs[columns])
+            matrix, columns = matrix[:, keep], columns[keep]
+            if matrix.shape == before:
+                break
+        return Cover(matrix, self.costs[columns]), columns, rows
+
+    def cost(self, columns: Iterable[int]) -> float:
+        """Sum of the costs of columns."""
+        return float(sum(self.costs[j] for j in columns))
+
+
+def _minimal(sets: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Indices of distinct sets (rows) that contain no other."""
+    ones = sets.astype(np.float32)
+    size = ones.sum(axis=1)
+    inside = (ones @ ones.T) >= size[None, :]  # [a, b]: b is a subset of a
+    np.fill_diagonal(inside, False)
+    return np.flatnonzero(~inside.any(axis=1))
+
+
+def _maximal(sets: NDArray[np.bool_], costs: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Indices of sets (rows) that no other contains at no greater cost; of equals the first stays."""
+    ones = sets.astype(np.float32)
+    size = ones.sum(axis=1)
+    beaten = ((ones @ ones.T) >= size[:, None]) & (costs[None, :] <= costs[:, None])  # [a, b]: b beats a
+    both = beaten & beaten.T
+    beaten &= ~(both & (np.arange(len(sets))[:, None] <= np.arange(len(sets))[None, :]))
+    return np.flatnonzero(~beaten.any(axis=1) & (size > 0))
+
+
+def formulate(
+    values: ValueMatrix | ArrayLike,
+    library: str = "cpsat",
+    epsilon: float = 0.0,
+    delta: float = 0.02,
+    require: Iterable[str | int] = (),
+    forbid: Iterable[str | int] = (),
+    weights: ArrayLike | None = None,
+    seed: int = 0,
+) -> Any:
+    """The master cover model over witness weights, for other tools to extend.
+
+    Its optimum is a lower bound on the size of a portfolio until `regret` finds no violated weight.
+
+    Parameters
+    ----------
+    library : "cpsat" (an ortools CpModel) or "cvxpy" (a cvxpy Problem).
+    weights : (m, d) witness weights; by default the starting set of row generation.
+
+    Returns
+    -------
+    The model. Variable x[name] of each candidate worth selecting says whether it is a member.
+    """
+    from palm_opt.backends import cpsat, cvxpy
+
+    pool = Pool(values if isinstance(values, ValueMatrix) else ValueMatrix(values), epsilon, delta, require, forbid)
+    rows = Witnesses(pool)
+    points = start(np.random.default_rng(seed), pool.values.d) if weights is None else np.atleast_2d(np.asarray(weights))
+    if points.shape[1] != pool.values.d or not (np.isfinite(points).all() and (points >= 0).all() and points.any(1).all()):
+        raise ProblemError(f"weights: expected shape (m, {pool.values.d}), entries >= 0, no row all zero")
+    rows.add([integer_weight(point) for point in points.tolist()])
+    fixed = tuple(int(np.searchsorted(pool.columns, i)) for i in pool.required)
+    cover = Cover(rows.coverage(pool.columns), pool.values.costs[pool.columns], fixed)
+    names = [pool.values.names[i] for i in pool.columns]
+    makers = {"cpsat": cpsat.model, "cvxpy": cvxpy.model}
+    if library not in makers:
+        raise BackendNotFound(f"formulate: no library {library!r}; it knows {', '.join(makers)}")
+    return makers[library](cover, names)[0]

@@ -1,0 +1,314 @@
+"""The cheapest portfolio for given tolerances, by row generation over the simplex, with proof."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from palm_opt import certificate as checker
+from palm_opt.backends import DEFAULT, Budget, SolveCover, load
+from palm_opt.backends.greedy import solve_cover as greedy
+from palm_opt.bounds import Cheaper, SizeProof, branch, infeasible, packing
+from palm_opt.cover import Cover, Pool, Witnesses
+from palm_opt.errors import ProblemError
+from palm_opt.proof import Quality, assemble, check_quality
+from palm_opt.result import Progress, Result, Settings, Status, Stop
+from palm_opt.simplex import start
+from palm_opt.values import ValueMatrix
+
+__all__ = ["Callback", "solve"]
+
+Callback = Callable[[Progress], Any]
+
+
+def solve(
+    values: ValueMatrix | ArrayLike,
+    epsilon: float = 0.0,
+    delta: float = 0.02,
+    backend: str = DEFAULT,
+    max_size: int | None = None,
+    vary: str | None = None,
+    require: Iterable[str | int] = (),
+    forbid: Iterable[str | int] = (),
+    warm_start: Iterable[str | int] = (),
+    settings: Settings | None = None,
+    callback: Callback | None = None,
+) -> Result:
+    """The cheapest portfolio P with max over P of w.v >= (1 - epsilon) OPT(w) - delta at EVERY weight w.
+
+    Parameters
+    ----------
+    values : the pool, or an (n, d) array; OPT ranges over all of it, forbidden candidates included.
+    epsilon, delta : relative tolerance (0 <= epsilon < 1) and absolute one (>= 0, in units of the scaled values).
+    backend : who proposes covers: see `palm_opt.backends()`.
+    max_size, vary : instead of the cheapest portfolio, the least "epsilon" or "delta" for at most `max_size` members.
+    require, forbid : candidates that must, may not be members; a str is a name, an int a row index.
+    warm_start : a portfolio to start from.
+    settings : limits and seed.
+    callback : called with a `Progress` now and then, from a worker thread; return True to stop.
+
+    Returns
+    -------
+    Result : also at limits and Ctrl-C, with the incumbent, a proved bound and the certificate of both.
+
+    Raises
+    ------
+    ProblemError : bad input. BackendNotFound, BackendError : a backend is missing or broke.
+    """
+    pool_values = values if isinstance(values, ValueMatrix) else ValueMatrix(values)
+    settings = settings or Settings()
+    if not settings.time_limit >= 0:
+        raise ProblemError(f"time_limit: expected a number of seconds >= 0, got {settings.time_limit}")
+    if (max_size is None) != (vary is None):
+        raise ProblemError("max_size and vary go together: the least tolerance `vary` for at most `max_size` members")
+    if max_size is not None and vary is not None:
+        from palm_opt.frontier import least_tolerance
+
+        return least_tolerance(
+            pool_values, max_size, vary, epsilon, delta, backend, require, forbid, warm_start, settings, callback
+        )
+    pool = Pool(pool_values, epsilon, delta, require, forbid)
+    search = _Search(pool, backend, pool_values.indices(warm_start, "warm_start"), settings, callback)
+    return search.run()
+
+
+class _Stopped(Exception):
+    """A limit was reached."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop)
+        self.stop = stop
+
+
+class _Search:
+    """Row generation: a cover of the witness weights is a portfolio once no weight is left that it violates."""
+
+    def __init__(
+        self, pool: Pool, backend: str, warm: tuple[int, ...], settings: Settings, callback: Callback | None
+    ) -> None:
+        self.pool, self.backend, self.settings, self.callback = pool, backend, settings, callback
+        self.propose: SolveCover = load(backend)
+        self.warm = warm
+        self.began = time.monotonic()
+        self.budget = Budget(self.began + settings.time_limit, settings.threads, settings.seed)
+        self.rows = Witnesses(pool)
+        self.members: tuple[int, ...] = ()
+        self.quality: Quality | None = None
+        self.size = SizeProof(Fraction(0), [], 0)
+        self.claimed = 0.0
+        self.stop = Stop.FINISHED
+        self.counts = {"rounds": 0, "lps": 0, "pivots": 0, "exact_games": 0, "nodes": 0, "backend_nodes": 0}
+
+    # ---- running -------------------------------------------------------------------------------------------------
+
+    def run(self) -> Result:
+        """Run in a worker thread, so that Ctrl-C reaches this one and always gets the incumbent."""
+        failure: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self._generate()
+            except _Stopped as stopped:
+                self.stop = stopped.stop
+            except BaseException as error:  # handed to the caller below
+                failure.append(error)
+
+        worker = threading.Thread(target=work, name="palm_opt.solve", daemon=True)
+        worker.start()
+        patience = math.inf
+        while worker.is_alive() and time.monotonic() < patience:
+            try:
+                worker.join(0.05)
+            except KeyboardInterrupt:
+                self.stop = Stop.INTERRUPTED
+                self.budget.cancel()
+                patience = time.monotonic() + 5.0  # a library that cannot be interrupted is left behind
+        if failure:
+            raise failure[0]
+        return self._result()
+
+    def _check_limits(self) -> None:
+        if self.callback is not None and self.callback(self._progress()):
+            raise _Stopped(Stop.INTERRUPTED)
+        if self.budget.stop.is_set():
+            raise _Stopped(Stop.INTERRUPTED)
+        if time.monotonic() >= self.budget.deadline:
+            raise _Stopped(Stop.TIME_LIMIT)
+
+    def _progress(self) -> Progress:
+        names = self.pool.values.names
+        return Progress(
+            seconds=time.monotonic() - self.began,
+            rounds=self.counts["rounds"],
+            rows=len(self.rows),
+            incumbent=tuple(names[i] for i in self.members),
+            cost=float(self.pool.cost(self.members)) if self.members else math.inf,
+            lower_bound=float(self.size.bound),
+        )
+
+    # ---- row generation --------------------------------------------------------------------------------------------
+
+    def _generate(self) -> None:
+        self._add(start(np.random.default_rng(self.settings.seed), self.pool.values.d))
+        if self._impossible():
+            return
+        if self.warm:
+            self._improve(tuple(sorted({*self.warm, *self.pool.required} - self.pool.forbidden)))
+        if not self._converge(greedy):
+            return
+        self._trim()
+        self._bound()
+        while not self._proved() and self.backend != "greedy":
+            self._check_limits()
+            cheaper = None
+            if not self._converge(self.propose):
+                return
+            self._bound()
+            if self._proved():
+                break
+            cheaper = self._branch()
+            if cheaper is None:
+                break
+            self._improve(cheaper)  # either a better portfolio, or rows that rule it out
+        if self._proved():
+            self.stop = Stop.PROVED
+
+    def _converge(self, propose: SolveCover) -> bool:
+        """Solve covers and add what they violate until the cover is a portfolio; False if none can exist."""
+        while True:
+            self._check_limits()
+            self.counts["rounds"] += 1
+            cover, columns = self._cover()
+            start_columns = tuple(np.flatnonzero(np.isin(columns, self.members)).tolist())
+            answer = propose(cover, start_columns, self.budget)
+            self.counts["backend_nodes"] += answer.nodes
+            if propose is self.propose:
+                self.claimed = max(self.claimed, answer.bound)
+            if answer.columns is None:
+                self._check_limits()
+                return not self._impossible()
+            if self._improve(tuple(int(columns[j]) for j in answer.columns)):
+                return True
+            if self._impossible():
+                return False
+            if propose is not greedy and self.counts["rounds"] % 5 == 0:
+                self._bound()
+                if self._proved():
+                    return True
+
+    def _cover(self) -> tuple[Cover, NDArray[np.int64]]:
+        pool = self.pool
+        fixed = tuple(int(np.searchsorted(pool.columns, i)) for i in pool.required)
+        return Cover(self.rows.coverage(pool.columns), pool.values.costs[pool.columns], fixed), pool.columns
+
+    def _improve(self, members: tuple[int, ...]) -> bool:
+        """Whether members keep the promise: then they may become the incumbent; else rows are added."""
+        if not members:
+            return False
+        quality = check_quality(self.pool, members, self.settings.threads)
+        self.counts["lps"] += quality.games
+        self.counts["pivots"] += quality.pivots
+        self.counts["exact_games"] += quality.exact
+        if quality.multipliers is not None:
+            if not self.members or self.pool.cost(members) < self.pool.cost(self.members):
+                self.members, self.quality = members, quality
+            return True
+        new = self._add(quality.violated)
+        if not any(not self.rows.coverage(members)[j].any() for j in new):  # snapping lost the violation: exact weight
+            exact = self._exact_violation(members)
+            if exact is not None:
+                self._add([exact])
+        return False
+
+    def _exact_violation(self, members: tuple[int, ...]) -> tuple[int, ...] | None:
+        from palm_opt.certify import worst_exact
+
+        value, weight = worst_exact(self.pool, members, self.settings.threads)
+        return weight if value > self.pool.exact.delta else None
+
+    def _add(self, weights: NDArray[np.float64] | Sequence[tuple[int, ...]]) -> list[int]:
+        return self.rows.add(weights)
+
+    def _impossible(self) -> bool:
+        """Whether some row is covered by no admissible candidate; then that is the proof."""
+        empty = np.flatnonzero(~self.rows.coverage(self.pool.columns).any(axis=1))
+        if len(empty):
+            self.size = infeasible(int(empty[0]))
+            self.members, self.quality, self.stop = (), None, Stop.PROVED
+        return bool(len(empty))
+
+    def _trim(self) -> None:
+        """Drop members without which the incumbent still keeps its promise."""
+        for i in sorted(self.members, key=lambda i: -self.pool.values.costs[i]):
+            rest = tuple(j for j in self.members if j != i)
+            if i not in self.pool.required and rest:
+                self._check_limits()
+                self._improve(rest)
+
+    # ---- bounds ----------------------------------------------------------------------------------------------------
+
+    def _proved(self) -> bool:
+        return bool(self.members) and self.pool.cost(self.members) <= self.size.bound
+
+    def _bound(self) -> None:
+        proof = packing(self.pool, self.rows)
+        self.counts["lps"] += 1
+        if proof.bound > self.size.bound:
+            self.size = proof
+
+    def _branch(self) -> tuple[int, ...] | None:
+        """Close the gap by branching; a cheaper cover of the rows if that is what comes out."""
+        target = self.pool.cost(self.members)
+        outcome = branch(self.pool, self.rows, target, self.budget, self.settings.node_limit)
+        if isinstance(outcome, Cheaper):
+            return outcome.members
+        if outcome is None:
+            self._check_limits()
+            raise _Stopped(Stop.NODE_LIMIT)
+        self.counts["nodes"] += outcome.work
+        self.size = outcome
+        return None
+
+    # ---- result ----------------------------------------------------------------------------------------------------
+
+    def _result(self) -> Result:
+        pool, values, members = self.pool, self.pool.values, self.members
+        impossible = self.size.bound == math.inf
+        worst = np.full(values.d, 1 / values.d)
+        document = None
+        if members and self.quality is not None and self.quality.multipliers is not None:
+            worst = self.quality.weight
+            document = assemble(pool, members, self.quality.multipliers, self.size, self.rows)
+        elif impossible:
+            worst = self.rows.floats[self.size.nodes[0][1]]
+            document = assemble(pool, (), [], self.size, self.rows)
+        status = Status.UNKNOWN
+        if document is not None:
+            proved = checker.check(document, values.problem())  # raises if any claim fails: never returned unproved
+            optimal = proved.lower_bound >= proved.cost
+            status = Status.INFEASIBLE if impossible else Status.OPTIMAL if optimal else Status.FEASIBLE
+        cost = float(pool.cost(members)) if members else math.inf
+        return Result(
+            status=status,
+            stop=self.stop,
+            members=tuple(values.names[i] for i in members),
+            indices=members,
+            cost=cost,
+            lower_bound=float(self.size.bound),
+            epsilon=pool.epsilon,
+            delta=pool.delta,
+            regret=self.quality.regret if self.quality is not None else math.inf,
+            worst_weight=worst,
+            certificate=document,
+            claimed_bound=self.claimed,
+            backend=self.backend,
+            seconds=time.monotonic() - self.began,
+            info={**self.counts, "rows": len(self.rows), "front": len(pool.front), "doubtful": self.rows.doubtful},
+        )

@@ -1,0 +1,78 @@
+/*
+ * palm.h: the compiled kernels of palm_opt. This header is the manual.
+ *
+ * Kernels know nothing of Python, allocate nothing and keep no state: the caller passes all work space. Matrices are
+ * row-major, contiguous, without padding. Inputs are const; everything else is written. All of them are re-entrant.
+ */
+#ifndef PALM_H
+#define PALM_H
+
+#include <stdint.h>
+
+enum { PALM_MAX_D = 32 }; /* rewards that palm_game accepts */
+
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && !defined(PALM_NO_CLONES)
+#define PALM_CLONES __attribute__((target_clones("avx2", "default"))) /* same results: no fused multiply-add */
+#else
+#define PALM_CLONES
+#endif
+
+/*
+ * Separation (docs/theory.md, L1): the weight where a portfolio serves a candidate worst.
+ *
+ *     maximise   b.w - s   over  w >= 0, sum w = 1,  s >= w.p_j  for j = 1..m           (b = (1 - epsilon) v_i)
+ *
+ * is a matrix game. Its dual is, with multipliers lambda on the members and surpluses mu on the rewards,
+ *
+ *     minimise   t   over  t + sum_j lambda_j p_jk - mu_k = b_k  for all k,  sum lambda = 1,  lambda, mu >= 0:
+ *
+ * the multipliers are the certificate of quality. Only the right side depends on the candidate, so the basis of one
+ * candidate is dual feasible for the next, and a dual simplex walks over in a few pivots.
+ *
+ *   n, d, m     candidates, rewards (1..PALM_MAX_D), members (>= 1)
+ *   targets     (n, d) the b of each candidate
+ *   members     (d, m) TRANSPOSED: row k holds the k-th reward of all members
+ *   regret      (n) optimum of each candidate
+ *   weights     (n, d) a maximising w, >= 0, sum 1 up to rounding
+ *   position    (n, d) positions of the members with a positive multiplier, -1 where unused
+ *   multiplier  (n, d) their multipliers, > 0, sum 1 up to rounding; 0 where unused
+ *   work        palm_game_work(d, m) doubles
+ *   pivots      incremented by the pivots done
+ * Returns the number of candidates solved; if it is c < n, candidate c did not converge: solve it exactly elsewhere and
+ * call again from c + 1.
+ */
+int64_t palm_game_work(int64_t d, int64_t m);
+int64_t palm_game(int64_t n, int64_t d, int64_t m, const double *targets, const double *members, double *regret,
+                  double *weights, int32_t *position, double *multiplier, double *work, int64_t *pivots);
+
+/*
+ * Skyline: dominator[i] = -1 if row i is undominated, else an undominated row j with v_j >= v_i in every reward and
+ * cost_j <= cost_i. Of equal rows the first in `order` is kept.
+ *
+ *   n, d        rows and columns; values (n, d); costs (n)
+ *   order       (n) all rows, such that a row never comes before one that dominates it
+ *   dominator   (n)
+ *   front       work, n * d doubles
+ *   ids         (n) the undominated rows in `order`
+ * Returns the number of undominated rows.
+ */
+int64_t palm_skyline(int64_t n, int64_t d, const double *values, const double *costs, const int64_t *order,
+                     int64_t *dominator, double *front, int64_t *ids);
+
+/*
+ * Coverage (docs/theory.md, L3) in three values, for candidate i and weight j:
+ *
+ *     state[j, i] = 1 (covered) if w_j.v_i >= high_j,  0 (not covered) if w_j.v_i < low_j,  2 (doubtful) between.
+ *
+ *   n, d, m     candidates, rewards, weights
+ *   values      (d, n) TRANSPOSED; weights (m, d); low, high (m)
+ *   state       (m, n)
+ */
+void palm_coverage(int64_t n, int64_t d, int64_t m, const double *values, const double *weights, const double *low,
+                   const double *high, uint8_t *state);
+
+/* The best value of each weight: opt[j] = max_i w_j.v_i, attained at best[j]. Shapes as in palm_coverage. */
+void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const double *weights, double *opt,
+                  int64_t *best);
+
+#endif
