@@ -8,6 +8,8 @@ cheapest such portfolio and a certificate that anyone can check; `align` trains 
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from palm_opt._version import __version__
@@ -81,10 +83,21 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'palm_opt' has no attribute {name!r}")
-    module = importlib.import_module(f"palm_opt.{_HOME[name]}")
-    value = getattr(module, name)
-    globals()[name] = value  # also replaces a submodule of the same name, which importing it has just bound
+    value = getattr(importlib.import_module(f"palm_opt.{_HOME[name]}"), name)
+    globals()[name] = value
     return value
+
+
+class _Package(ModuleType):
+    """`palm_opt.solve` is the function, also after something imported the module `palm_opt.solve`."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and _HOME.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

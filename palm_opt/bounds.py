@@ -75,7 +75,7 @@ def relaxation(cover: Cover) -> tuple[NDArray[np.float64], NDArray[np.float64], 
     """Linear relaxation of a cover without fixed columns: (x (columns,), dual y (rows,), objective)."""
     rows, columns = cover.matrix.shape
     solver = highspy.Highs()
-    solver.silent()
+    solver.setOptionValue("output_flag", False)
     solver.setOptionValue("threads", 1)
     model = highspy.HighsLp()
     model.num_row_, model.num_col_ = rows, columns

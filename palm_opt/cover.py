@@ -121,14 +121,15 @@ class Witnesses:
         return len(self.integer)
 
     def add(self, weights: NDArray[np.float64] | Sequence[Weight]) -> list[int]:
-        """Add weights (floats with exact sum 1, or integer tuples) and return the indices of the new ones."""
-        new = []
+        """Add weights (floats with exact sum 1, or integer tuples); returns their row indices, known ones included."""
+        places, new = [], []
         for weight in weights:
             exact = weight if isinstance(weight, tuple) else integer_weight(np.asarray(weight).tolist())
             if exact not in self._known:
                 self._known[exact] = len(self.integer)
                 new.append(len(self.integer))
                 self.integer.append(exact)
+            places.append(self._known[exact])
         if new:
             exact_new = [self.integer[j] for j in new]
             floats = np.array([[w / sum(weight) for w in weight] for weight in exact_new])
@@ -136,7 +137,7 @@ class Witnesses:
             opt, _ = _core.support(self._front_values, floats)
             self._opt = np.concatenate([self._opt, opt])
             self._best.extend(self._exact_best(weight, w, o) for weight, w, o in zip(exact_new, floats, opt, strict=True))
-        return new
+        return places
 
     def coverage(self, columns: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
         """(rows, columns): whether each candidate covers each weight, exactly."""

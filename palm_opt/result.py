@@ -88,7 +88,8 @@ class Result:
     regret : worst regret max over w of (1 - epsilon) OPT(w) - max over members of w.v, as a float.
     worst_weight : (d,) a weight where that regret is attained; for INFEASIBLE the witness.
     certificate : the document that `palm_opt.verify` accepts; None for UNKNOWN.
-    claimed_bound : what the backend claims as a bound: a claim, not a proof.
+    claimed_bound : what the backend claims as a bound: a claim, not a proof; None if it was not asked, because a first
+        heuristic portfolio was proved optimal before.
     backend : name of the backend that proposed the portfolio.
     seconds : wall clock.
     tolerance, tolerance_lower_bound : for the budget problem (`max_size` with `vary`): the tolerance reached, and
@@ -107,7 +108,7 @@ class Result:
     regret: float
     worst_weight: NDArray[np.float64]
     certificate: Certificate | None
-    claimed_bound: float
+    claimed_bound: float | None
     backend: str
     seconds: float
     tolerance: float | None = None

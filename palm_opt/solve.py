@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -31,7 +31,7 @@ Callback = Callable[[Progress], Any]
 def solve(
     values: ValueMatrix | ArrayLike,
     epsilon: float = 0.0,
-    delta: float = 0.02,
+    delta: float | None = None,
     backend: str = DEFAULT,
     max_size: int | None = None,
     vary: str | None = None,
@@ -46,7 +46,8 @@ def solve(
     Parameters
     ----------
     values : the pool, or an (n, d) array; OPT ranges over all of it, forbidden candidates included.
-    epsilon, delta : relative tolerance (0 <= epsilon < 1) and absolute one (>= 0, in units of the scaled values).
+    epsilon, delta : relative tolerance (0 <= epsilon < 1) and absolute one (>= 0, in units of the scaled values; 0.02
+        by default, but 0 beside `vary="epsilon"`, where it would be part of the answer).
     backend : who proposes covers: see `palm_opt.backends()`.
     max_size, vary : instead of the cheapest portfolio, the least "epsilon" or "delta" for at most `max_size` members.
     require, forbid : candidates that must, may not be members; a str is a name, an int a row index.
@@ -72,9 +73,9 @@ def solve(
         from palm_opt.frontier import least_tolerance
 
         return least_tolerance(
-            pool_values, max_size, vary, epsilon, delta, backend, require, forbid, warm_start, settings, callback
+            pool_values, max_size, vary, epsilon, delta or 0.0, backend, require, forbid, warm_start, settings, callback
         )
-    pool = Pool(pool_values, epsilon, delta, require, forbid)
+    pool = Pool(pool_values, epsilon, 0.02 if delta is None else delta, require, forbid)
     search = _Search(pool, backend, pool_values.indices(warm_start, "warm_start"), settings, callback)
     return search.run()
 
@@ -102,9 +103,10 @@ class _Search:
         self.members: tuple[int, ...] = ()
         self.quality: Quality | None = None
         self.size = SizeProof(Fraction(0), [], 0)
-        self.claimed = 0.0
+        self.claimed: float | None = None
         self.stop = Stop.FINISHED
-        self.counts = {"rounds": 0, "lps": 0, "pivots": 0, "exact_games": 0, "nodes": 0, "backend_nodes": 0}
+        self.counts = {"rounds": 0, "lps": 0, "pivots": 0, "exact_games": 0, "nodes": 0}
+        self.counts |= {"backend_calls": 0, "backend_nodes": 0}
 
     # ---- running -------------------------------------------------------------------------------------------------
 
@@ -156,7 +158,7 @@ class _Search:
     # ---- row generation --------------------------------------------------------------------------------------------
 
     def _generate(self) -> None:
-        self._add(start(np.random.default_rng(self.settings.seed), self.pool.values.d))
+        self.rows.add(start(np.random.default_rng(self.settings.seed), self.pool.values.d))
         if self._impossible():
             return
         if self.warm:
@@ -190,7 +192,8 @@ class _Search:
             answer = propose(cover, start_columns, self.budget)
             self.counts["backend_nodes"] += answer.nodes
             if propose is self.propose:
-                self.claimed = max(self.claimed, answer.bound)
+                self.counts["backend_calls"] += 1
+                self.claimed = max(self.claimed or 0.0, answer.bound)
             if answer.columns is None:
                 self._check_limits()
                 return not self._impossible()
@@ -220,11 +223,11 @@ class _Search:
             if not self.members or self.pool.cost(members) < self.pool.cost(self.members):
                 self.members, self.quality = members, quality
             return True
-        new = self._add(quality.violated)
-        if not any(not self.rows.coverage(members)[j].any() for j in new):  # snapping lost the violation: exact weight
+        rows = self.rows.add(quality.violated)
+        if self.rows.coverage(members)[rows].any(axis=1).all():  # snapping lost the violation: take the exact weight
             exact = self._exact_violation(members)
             if exact is not None:
-                self._add([exact])
+                self.rows.add([exact])
         return False
 
     def _exact_violation(self, members: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -232,9 +235,6 @@ class _Search:
 
         value, weight = worst_exact(self.pool, members, self.settings.threads)
         return weight if value > self.pool.exact.delta else None
-
-    def _add(self, weights: NDArray[np.float64] | Sequence[tuple[int, ...]]) -> list[int]:
-        return self.rows.add(weights)
 
     def _impossible(self) -> bool:
         """Whether some row is covered by no admissible candidate; then that is the proof."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from palm_opt.cli import alignment, measures, solving
+from palm_opt.cli.output import alone_on_stdout
 from palm_opt.errors import CertificateParseError, InvalidCertificate, PalmError
 
 __all__ = ["app", "main"]
@@ -37,20 +38,23 @@ def _root(context: typer.Context, version: bool = typer.Option(False, "--version
         typer.echo(context.get_help())
 
 
-app.command()(solving.solve)
-app.command()(solving.certify)
-app.command()(solving.verify)
-app.command()(solving.frontier)
-app.command()(solving.compare)
-app.command()(measures.metrics)
-app.command()(measures.baseline)
-app.command()(measures.export)
-recipe_app.command("check")(alignment.check)
+for _command in (
+    solving.solve,
+    solving.certify,
+    solving.verify,
+    solving.frontier,
+    solving.compare,
+    measures.metrics,
+    measures.baseline,
+    measures.export,
+    alignment.align,
+    alignment.run,
+    alignment.route,
+    alignment.report,
+):
+    app.command()(alone_on_stdout(_command))
+recipe_app.command("check")(alone_on_stdout(alignment.check))
 app.add_typer(recipe_app, name="recipe")
-app.command()(alignment.align)
-app.command()(alignment.run)
-app.command()(alignment.route)
-app.command()(alignment.report)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

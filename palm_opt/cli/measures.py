@@ -36,7 +36,10 @@ def metrics(
     cost: opt.Cost = None,
     json: opt.Json = False,
 ) -> None:
-    """Measure a portfolio: worst gaps over every preference, and how evenly its members are used."""
+    """Measure a portfolio.
+
+    Worst gaps over every preference (exact on the whole simplex), and how evenly its members are used.
+    """
     import palm_opt
 
     matrix = opt.read_values(values, id, rewards, cost, scale)
@@ -58,7 +61,10 @@ def baseline(
     seed: opt.Seed = None,
     json: opt.Json = False,
 ) -> None:
-    """Choose a portfolio by a baseline of the PALM paper, and measure it."""
+    """Choose a portfolio by a simple rule.
+
+    The baselines of the PALM paper: the best candidates at uniform, random or grid weights; then measured.
+    """
     import palm_opt
 
     matrix = opt.read_values(values, id, rewards, cost, scale)
@@ -82,14 +88,19 @@ def baseline(
 
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Values file: .csv, .parquet or .npz.")],
-    csv: Annotated[bool, typer.Option("--csv", help="As CSV with round-trip floats, for the standalone checker.")] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="As CSV with round-trip floats, for the standalone checker.")
+    ] = False,
     rewards: opt.Rewards = None,
     id: opt.Id = None,
     cost: opt.Cost = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write. Default: stdout.")] = None,
     json: opt.Json = False,
 ) -> None:
-    """Convert a values file to the CSV file that a certificate is checked against."""
+    """Convert a values file to CSV.
+
+    The numbers are written so that they read back exactly: the file that a certificate is checked against.
+    """
     from palm_opt.storage import write_text
 
     if not csv:
@@ -135,7 +146,12 @@ def print_metrics(values: ValueMatrix, result: Metrics) -> None:
         relative = f"{number(result.multiplicative_gap, 6)} at {where}"
     absolute = f"{number(result.additive_gap, 6)} at {weight_text(result.additive_weight, values.rewards)}"
     error = f" +- {number(result.perplexity_error, 2)}" if result.perplexity_error else ""
-    emit(table(["member", "serves"], [[short(m), f"{100 * u:.1f} %"] for m, u in zip(result.members, result.usage, strict=True)]))
+    emit(
+        table(
+            ["member", "serves"],
+            [[short(m), f"{100 * u:.1f} %"] for m, u in zip(result.members, result.usage, strict=True)],
+        )
+    )
     emit()
     emit(
         facts(

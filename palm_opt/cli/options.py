@@ -43,7 +43,9 @@ class Vary(enum.StrEnum):
 Values = Annotated[Path, typer.Argument(metavar="VALUES", help="Values file: .csv, .parquet or .npz.")]
 Rewards = Annotated[
     str | None,
-    typer.Option(metavar="A,B", help="Reward columns, higher is better; -latency negates. Default: all but id and cost."),
+    typer.Option(
+        metavar="A,B", help="Reward columns, higher is better; -latency negates. Default: all but id and cost."
+    ),
 ]
 Id = Annotated[str | None, typer.Option("--id", metavar="COL", help="Column of names. Default: rows numbered from 0.")]
 ScaleText = Annotated[

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import enum
+import functools
 import json
 import math
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TextIO, TypeVar
 
-__all__ = ["emit", "emit_json", "plain", "table"]
+__all__ = ["alone_on_stdout", "emit", "emit_json", "facts", "plain", "short", "table"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_stream: list[TextIO] = []  # where `emit` writes while a command runs
 
 
 def plain(value: Any) -> Any:
     """Turn a value into strict JSON data: infinities and NaN become None, arrays lists, paths and enums text."""
-    if value is None or isinstance(value, (bool, str, int)) and not isinstance(value, enum.Enum):
+    if value is None or (isinstance(value, (bool, str, int)) and not isinstance(value, enum.Enum)):
         return value
     if isinstance(value, enum.Enum):
         return plain(value.value)
@@ -42,10 +48,32 @@ def emit_json(document: Mapping[str, Any]) -> None:
 
 def emit(text: str = "") -> None:
     """Print to stdout; characters that its encoding lacks are escaped, never fatal."""
-    encoding = sys.stdout.encoding or "utf-8"
-    safe = text.encode(encoding, "backslashreplace").decode(encoding)
-    sys.stdout.write(safe + "\n")
-    sys.stdout.flush()
+    stream = _stream[-1] if _stream else sys.stdout
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
+
+
+def alone_on_stdout(command: Callable[P, T]) -> Callable[P, T]:
+    """Send whatever a command's libraries print, also from C, to stderr: stdout holds what `emit` writes, only."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **options: P.kwargs) -> T:
+        sys.stdout.flush()
+        saved, python = os.dup(1), sys.stdout
+        try:
+            os.dup2(2, 1)
+            sys.stdout = sys.stderr
+            with os.fdopen(saved, "w", encoding=python.encoding, errors="backslashreplace", closefd=False) as stream:
+                _stream.append(stream)
+                return command(*args, **options)
+        finally:
+            _stream.clear()
+            sys.stdout = python
+            os.dup2(saved, 1)
+            os.close(saved)
+
+    return run
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -> str:
@@ -54,7 +82,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -
     widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
     lines = []
     for row in cells:
-        parts = [cell.ljust(width) if k < left else cell.rjust(width) for k, (cell, width) in enumerate(zip(row, widths))]
+        parts = [
+            cell.ljust(width) if k < left else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append(("  " + "  ".join(parts)).rstrip())
     return "\n".join(lines)
 
@@ -67,5 +98,5 @@ def facts(rows: Sequence[tuple[str, str]]) -> str:
 
 def short(text: str, limit: int = 40) -> str:
     """Cut a long name in the middle, keeping it on one line."""
-    line = " ".join(text.split()) or text
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= limit else f"{line[: limit // 2]}...{line[len(line) - limit // 2 + 3 :]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +21,9 @@ __all__ = ["certify", "compare", "frontier", "solve", "verify"]
 
 CertificateFile = Annotated[Path | None, typer.Option("--certificate", metavar="FILE", help="Write the certificate.")]
 PlotFile = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw a figure: .png, .svg or .pdf.")]
-ReportFile = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write a self-contained HTML report.")]
+ReportFile = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Write a self-contained HTML report.")
+]
 Backend = Annotated[str | None, typer.Option(metavar="B", help="Backend that proposes portfolios.")]
 
 
@@ -46,7 +49,10 @@ def solve(
     report: ReportFile = None,
     json: opt.Json = False,
 ) -> None:
-    """Find the cheapest portfolio that serves every preference, with proof."""
+    """Find the smallest portfolio, with proof.
+
+    The members serve every preference nearly as well as the best candidate for that preference alone.
+    """
     import palm_opt
 
     check_outputs(certificate, plot, report)
@@ -92,7 +98,10 @@ def certify(
     report: ReportFile = None,
     json: opt.Json = False,
 ) -> None:
-    """Find the least delta (at --epsilon) or epsilon (at --delta) that given members keep, with proof."""
+    """Prove what given members achieve.
+
+    Finds the least delta (at --epsilon) or the least epsilon (at --delta) that they keep for every preference.
+    """
     import palm_opt
 
     if epsilon is not None and delta is not None:
@@ -117,7 +126,10 @@ def verify(
     values: opt.Values,
     json: opt.Json = False,
 ) -> None:
-    """Check a certificate in exact arithmetic, without a solver."""
+    """Check a certificate exactly.
+
+    No solver is used. The last line is VERIFIED and what was proved, or NOT VERIFIED and the first claim that fails.
+    """
     from palm_opt import certificate as checker
 
     try:
@@ -152,7 +164,10 @@ def frontier(
     plot: PlotFile = None,
     json: opt.Json = False,
 ) -> None:
-    """Find the best tolerance at every size: what each further member buys."""
+    """Show what each further member buys.
+
+    For every size up to --max-size, the least tolerance that a portfolio of that size reaches.
+    """
     import palm_opt
 
     check_outputs(None, plot, None)
@@ -186,14 +201,18 @@ def compare(
     threads: opt.Threads = None,
     json: opt.Json = False,
 ) -> None:
-    """Solve one problem with every backend: size, bound, proof, seconds."""
+    """Solve with every backend.
+
+    One problem, every installed backend: size, proved bound, claimed bound, seconds.
+    """
     import palm_opt
+    from palm_opt.backends import backends
 
     matrix = opt.read_values(values, id, rewards, cost, scale)
     settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
     rows: list[dict[str, Any]] = []
     interrupted = False
-    for name in palm_opt.backends.backends():
+    for name in backends():
         try:
             result = palm_opt.solve(matrix, backend=name, settings=settings, **given(epsilon=epsilon, delta=delta))
         except (palm_opt.BackendNotFound, palm_opt.BackendError) as error:
@@ -217,7 +236,9 @@ class Bar:
     def __init__(self, what: str) -> None:
         from tqdm import tqdm
 
-        self.line: Any = tqdm(desc=what, unit=" rounds", disable=None, leave=False, bar_format="{desc} {elapsed}{postfix}")
+        self.line: Any = tqdm(
+            desc=what, unit=" rounds", disable=None, leave=False, bar_format="{desc} {elapsed}{postfix}"
+        )
 
     def __enter__(self) -> Bar:
         return self
@@ -370,7 +391,12 @@ def member_table(values: ValueMatrix, indices: Sequence[int]) -> str:
     shown = values.rewards[:8]
     header = ["member", "serves", "cost", *(short(name, 16) for name in shown)]
     rows = [
-        [short(values.names[i]), f"{100 * share:.1f} %", number(values.costs[i]), *map(number, values.array[i, : len(shown)])]
+        [
+            short(values.names[i]),
+            f"{100 * share:.1f} %",
+            number(values.costs[i]),
+            *map(number, values.array[i, : len(shown)]),
+        ]
         for i, share in zip(indices, usage, strict=True)
     ]
     return table(header, rows)
@@ -384,7 +410,12 @@ def notes(
     if certificate and result.certificate is None:
         rows.append(("certificate", "not written: nothing is proved"))
     elif certificate:
-        rows.append(("certificate", f"{certificate}, check it with: palm-opt verify {certificate} {values}"))
+        rows.append(
+            (
+                "certificate",
+                f"{certificate}, check it with: palm-opt verify {shlex.join([str(certificate), str(values)])}",
+            )
+        )
     rows.extend((what, str(path)) for what, path in (("plot", plot), ("report", report)) if path)
     if rows:
         emit(facts(rows))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from palm_opt.result import Certified, Result, Status
 from palm_opt.values import ValueMatrix
 
-__all__ = ["headline", "number", "promise", "proof", "weight_text"]
+__all__ = ["headline", "number", "promise", "proof", "shares", "weight_text"]
 
 
 def number(x: float, digits: int = 4) -> str:
@@ -19,6 +19,13 @@ def weight_text(weight: Iterable[float], rewards: Sequence[str]) -> str:
     """Name the entries of a weight vector, zeros left out: 'safe 0.62, helpful 0.38'."""
     parts = [f"{name} {w:.3f}" for name, w in zip(rewards, weight, strict=True) if abs(w) > 5e-4]
     return ", ".join(parts) or "none"
+
+
+def shares(values: ValueMatrix, indices: Sequence[int]) -> tuple[float, ...]:
+    """Share of the simplex that each member serves best."""
+    import palm_opt
+
+    return palm_opt.metrics(values, indices).usage
 
 
 def promise(epsilon: float, delta: float) -> str:
@@ -99,8 +106,12 @@ def proof(values: ValueMatrix, result: Result | Certified) -> list[tuple[str, st
     if isinstance(result, Result) and result.indices:
         rows.extend(_size_rows(values, result))
     if document is not None:
-        rows.append(("kind", f"{document.get('kind', 'exact')}: a finite pool, every claim checked in exact arithmetic"))
-    rows.append(("reference", f"pool: OPT is the best of these {values.n} candidates, not of all policies there could be"))
+        rows.append(
+            ("kind", f"{document.get('kind', 'exact')}: a finite pool, every claim checked in exact arithmetic")
+        )
+    rows.append(
+        ("reference", f"pool: OPT is the best of these {values.n} candidates, not of all policies there could be")
+    )
     rows.append(("about", "this table of numbers; where they are sample means, not the population behind them"))
     return rows
 

@@ -1,0 +1,73 @@
+"""Train, measure and keep a portfolio with TRL. Importing this loads neither torch nor TRL."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from palm_opt.align.portfolio import Member, Portfolio
+from palm_opt.align.recipe import Recipe, load_recipe
+
+__all__ = ["Member", "Portfolio", "Recipe", "align", "load_recipe", "run"]
+
+
+def align(
+    plan_or_weights: Any, recipe: Recipe | str | Path, out: str | Path, progress: Callable[[str], None] | None = None
+) -> Portfolio:
+    """Train one adapter a weight, measure them and the base model, and write a portfolio directory. Resumable.
+
+    Parameters
+    ----------
+    plan_or_weights : (k, d) weights, entries >= 0, each row divided by its sum; or a CSV file with one column a reward;
+        or an object with such `.weights`.
+    recipe : a recipe or its file.
+    out : portfolio directory. The same call again trains and measures only what is missing.
+    progress : called with one line at a time; by default lines, and bars on a terminal, go to stderr.
+
+    Returns
+    -------
+    Portfolio : everything measured: the base model and one member a weight.
+
+    Raises
+    ------
+    RecipeError, ProblemError : bad input. StoreError : the directory is damaged, in use, or of another recipe.
+    BackendNotFound : a training library is missing.
+    """
+    from palm_opt.align import pipeline
+
+    return pipeline.align(plan_or_weights, recipe, out, progress)
+
+
+def run(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    epsilon: float | None = None,
+    delta: float | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Portfolio:
+    """Train and measure a lattice of weights, keep the fewest policies that keep the promise, and certify them.
+
+    `epsilon` and `delta` replace the recipe's. The promise is about the pool of measured candidates (base model
+    included) and the table of their sample means, values.csv; certificate.json proves it. Adapters that are not
+    chosen stay on disk and in the journal: another promise, or a finer lattice, does not train them again.
+
+    Returns
+    -------
+    Portfolio : the chosen members, with the promise in `epsilon` and `delta`. Raises as `align`.
+    """
+    from palm_opt.align import pipeline
+
+    return pipeline.run(recipe, out, epsilon, delta, progress)
+
+
+class _Callable(ModuleType):
+    """`palm_opt.align` names this package and the function: whichever was bound first, calling it aligns."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Portfolio:
+        return align(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable

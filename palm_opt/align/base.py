@@ -1,0 +1,124 @@
+"""The base model as a local folder with a hash, whatever it was named by; and the device it runs on."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from palm_opt.align.recipe import EMBEDDED, Device, Recipe
+from palm_opt.align.store import file_sha256
+from palm_opt.errors import BackendNotFound, RecipeError
+
+__all__ = ["Base", "find_base", "load_model", "load_tokenizer", "precision", "quiet", "require_libraries"]
+
+_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]  # nothing that is unpickled
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model. `revision`: the commit of a hub model, else None; `sha256`: of the names and bytes of its files."""
+
+    name: str
+    revision: str | None
+    folder: Path
+    sha256: str
+
+
+def require_libraries() -> None:
+    """Raise BackendNotFound with the pip command unless what training needs is installed."""
+    for name in ("torch", "transformers", "trl", "peft", "datasets"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise BackendNotFound(f"training needs {name}: pip install 'palm_opt[align]' ({error})") from error
+
+
+def find_base(recipe: Recipe, say: Callable[[str], None]) -> Base:
+    """The base model of a recipe, pre-trained or downloaded where it is not there yet."""
+    name, revision = recipe.model.base, None
+    if name == EMBEDDED:
+        from palm_opt.align.pretrain import embedded_base
+
+        folder = embedded_base(say)
+    else:
+        folder = recipe.folder / Path(name).expanduser()
+        if not folder.is_dir():
+            folder = _download(recipe)
+            revision = folder.name
+    if not list(folder.glob("*.safetensors")):
+        raise RecipeError(f"{recipe.path}: model.base: no .safetensors file in {folder}")
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and any(file.match(pattern) for pattern in _PATTERNS):
+            digest.update(f"{file.name}\n{file_sha256(file)}\n".encode())
+    return Base(name, revision, folder, digest.hexdigest())
+
+
+def _download(recipe: Recipe) -> Path:
+    from huggingface_hub import snapshot_download
+
+    name, revision = recipe.model.base, recipe.model.revision
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_PATTERNS))
+    except Exception as error:
+        reason = str(error).split("\n")[0]
+        raise RecipeError(f"{recipe.path}: model.base: no folder {name}, and the hub gave none: {reason}") from error
+
+
+def precision(device: Device) -> str:
+    """The number type to compute in: "float32" or "bfloat16"."""
+    import torch
+
+    if device.precision != "auto":
+        return device.precision
+    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
+
+
+def load_model(base: Base, device: Device) -> Any:
+    """The base model in evaluation mode, on the GPU if there is one."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        base.folder, dtype=getattr(torch, precision(device)), use_safetensors=True, trust_remote_code=False
+    )
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def load_tokenizer(base: Base) -> Any:
+    """The tokenizer, padding on the left as generation needs."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base.folder, padding_side="left", trust_remote_code=False)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+@contextmanager
+def quiet(device: Device) -> Iterator[None]:
+    """Keep the libraries' chatter off both streams and use as many threads as the recipe says; restored afterwards."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import torch
+    import transformers
+
+    logging = transformers.utils.logging
+    verbosity, bars, threads = logging.get_verbosity(), logging.is_progress_bar_enabled(), torch.get_num_threads()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    if device.threads:
+        torch.set_num_threads(device.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

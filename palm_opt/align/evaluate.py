@@ -1,0 +1,187 @@
+"""Measure a policy on held-out prompts: several completions a prompt, every reward, the KL to the base model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palm_opt.align.data import Row
+from palm_opt.align.recipe import Recipe
+from palm_opt.align.rewards import RewardFunction
+
+__all__ = ["Measured", "Policies", "measured", "sample_of", "write_rows"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measured policy: means over prompts of each prompt's mean over its completions, and their standard errors."""
+
+    value: tuple[float, ...]
+    standard_error: tuple[float, ...]
+    kl: float
+    kl_standard_error: float
+    prompts: int
+    generations: int
+
+
+def sample_of(prompts: Sequence[Row], count: int) -> list[Row]:
+    """The first `count` rows in the order of their hashes: a fixed pseudo-random sample."""
+    import hashlib
+    import json
+
+    keyed = [
+        (hashlib.sha256(json.dumps(row["prompt"], sort_keys=True).encode()).digest(), i)
+        for i, row in enumerate(prompts)
+    ]
+    return [prompts[i] for _, i in sorted(keyed)[:count]]
+
+
+class Policies:
+    """The base model with adapters attached one after the other."""
+
+    def __init__(self, model: Any, tokenizer: Any, recipe: Recipe) -> None:
+        self._plain, self._tokenizer, self._recipe = model, tokenizer, recipe
+
+    def measure(
+        self, adapter: Path | None, rows: Sequence[Row], rewards: Sequence[RewardFunction]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Rewards and log-ratios of every completion: arrays of shape (prompts, generations) by column name.
+
+        `adapter` is None for the base model. The same seed for every policy: differences between them are less noisy.
+        """
+        import torch
+        from transformers import set_seed
+
+        recipe = self._recipe
+        generations = recipe.evaluation.generations
+        size = max(1, recipe.evaluation.batch // generations)
+        model = self._attach(adapter)
+        names = [*recipe.reward_names, "kl"]
+        columns: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+        set_seed(recipe.seed + 1)
+        try:
+            with torch.inference_mode():
+                for start in range(0, len(rows), size):
+                    batch = [row for row in rows[start : start + size] for _ in range(generations)]
+                    completions, ids, ratios = self._generate(model, batch, adapter is not None)
+                    columns["kl"].append(ratios)
+                    for reward in rewards:
+                        columns[reward.reward.name].append(_score(reward, batch, completions, ids))
+        finally:
+            if adapter is not None:
+                self._plain = model.unload()
+        return {name: np.concatenate(parts).reshape(len(rows), generations) for name, parts in columns.items()}
+
+    def _attach(self, adapter: Path | None) -> Any:
+        if adapter is None:
+            return self._plain
+        from peft import PeftModel
+
+        return PeftModel.from_pretrained(self._plain, adapter, is_trainable=False).eval()
+
+    def _generate(self, model: Any, batch: Sequence[Row], adapted: bool) -> tuple[list[Any], list[list[int]], Any]:
+        """Completions, their token ids, and log pi - log pi_base of each: its mean is the KL."""
+        import torch
+        from trl.data_utils import is_conversational, maybe_apply_chat_template
+
+        tokenizer, generation, trl = self._tokenizer, self._recipe.generation, self._recipe.train.trl
+        texts = [maybe_apply_chat_template({"prompt": row["prompt"]}, tokenizer)["prompt"] for row in batch]
+        inputs = tokenizer(
+            texts, return_tensors="pt", padding=True, add_special_tokens=not is_conversational(batch[0])
+        ).to(model.device)
+        inputs.pop("token_type_ids", None)
+        output = model.generate(
+            **inputs,
+            max_new_tokens=generation.max_new_tokens,
+            do_sample=True,
+            temperature=generation.temperature,
+            top_p=generation.top_p,
+            pad_token_id=tokenizer.pad_token_id,
+            **{"top_k": 0, **{key: trl[key] for key in ("top_k", "min_p", "repetition_penalty") if key in trl}},
+        )
+        width = inputs["input_ids"].shape[1]
+        answers = output[:, width:]
+        end = model.generation_config.eos_token_id
+        ends = torch.tensor(end if isinstance(end, list) else [tokenizer.eos_token_id if end is None else end])
+        ended = torch.isin(answers, ends.to(answers.device)).int()
+        kept = (ended.cumsum(1) - ended) == 0  # up to the first end, itself included
+        ratios = torch.zeros(len(batch), dtype=torch.float64)
+        if adapted:
+            mask = torch.cat([inputs["attention_mask"], kept.long()], dim=1)
+            own = _log_probabilities(model, output, mask, width, generation.temperature)
+            with model.disable_adapter():
+                reference = _log_probabilities(model, output, mask, width, generation.temperature)
+            ratios = ((own - reference) * kept).sum(1).double().cpu()
+        ids = [row[keep].tolist() for row, keep in zip(answers, kept, strict=True)]
+        texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
+        chat = is_conversational(batch[0])
+        completions = [[{"role": "assistant", "content": text}] if chat else text for text in texts]
+        return completions, ids, ratios.numpy()
+
+
+def _log_probabilities(model: Any, ids: Any, mask: Any, width: int, temperature: float) -> Any:
+    """Log-probability of each completion token under the sampling temperature, shape (n, completion length)."""
+    import torch
+
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    logits = model(input_ids=ids, attention_mask=mask, position_ids=positions).logits[:, width - 1 : -1].float()
+    scores = torch.log_softmax(logits / temperature, dim=-1)
+    return scores.gather(2, ids[:, width:].unsqueeze(2)).squeeze(2)
+
+
+def _score(
+    reward: RewardFunction, batch: Sequence[Row], completions: list[Any], ids: list[list[int]]
+) -> NDArray[np.float64]:
+    """Call a reward as TRL does."""
+    columns = {key: [row.get(key) for row in batch] for key in batch[0] if key not in ("prompt", "completion")}
+    return reward.score(
+        [row["prompt"] for row in batch],
+        completions,
+        completion_ids=ids,
+        trainer_state=None,
+        log_extra=lambda *_: None,
+        log_metric=lambda *_: None,
+        **columns,
+    )
+
+
+def measured(columns: dict[str, NDArray[np.float64]], names: Sequence[str]) -> Measured:
+    """Value vector and standard errors over prompts (the prompt is the unit, not the completion)."""
+    means = {name: columns[name].mean(axis=1) for name in (*names, "kl")}
+    count, generations = columns["kl"].shape
+
+    def error(x: NDArray[np.float64]) -> float:
+        return float(x.std(ddof=1) / math.sqrt(count))
+
+    return Measured(
+        value=tuple(float(means[name].mean()) for name in names),
+        standard_error=tuple(error(means[name]) for name in names),
+        kl=float(means["kl"].mean()),
+        kl_standard_error=error(means["kl"]),
+        prompts=count,
+        generations=generations,
+    )
+
+
+def write_rows(path: Path, member: str, rows: Sequence[Row], columns: dict[str, NDArray[np.float64]]) -> None:
+    """One row a completion: prompt, member, generation, the rewards in their own units, kl (log-ratio)."""
+    import json
+
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    count, generations = columns["kl"].shape
+    texts = [row["prompt"] if isinstance(row["prompt"], str) else json.dumps(row["prompt"]) for row in rows]
+    table = {
+        "prompt": [text for text in texts for _ in range(generations)],
+        "member": [member] * (count * generations),
+        "generation": list(range(generations)) * count,
+        **{name: column.ravel() for name, column in columns.items()},
+    }
+    parquet.write_table(pyarrow.table(table), path, compression="zstd")

@@ -1,0 +1,245 @@
+"""A portfolio directory, read with suspicion: hashes checked, no links, nothing outside, nothing that executes."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from palm_opt.align.store import file_sha256
+from palm_opt.errors import StoreError
+
+__all__ = ["FORMAT", "MANIFEST", "Member", "Portfolio", "safe_file"]
+
+FORMAT = "palm_opt portfolio"
+MANIFEST = "portfolio.json"
+LARGEST = 16 * 2**20  #: bytes of a manifest
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
+_ADAPTER = frozenset({"adapter_config.json", "adapter_model.safetensors", "training.json"})
+_TOP = frozenset({"values.csv", "evaluation.parquet", "certificate.json", "report.html"})
+_KEYS = {
+    "format": str, "version": int, "base_model": dict, "rewards": list, "beta": float, "objective": str,
+    "reference": str, "tolerances": dict, "measured": dict, "members": list, "files": dict, "producer": dict,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Member:
+    """A policy of the portfolio; `value` and `standard_error` are in the rewards' own units.
+
+    `weight` and `adapter` are None for the base model itself. `kl` is the measured KL to the base model, in nats a
+    completion.
+    """
+
+    name: str
+    weight: Mapping[str, float] | None
+    value: Mapping[str, float]
+    standard_error: Mapping[str, float]
+    kl: float
+    adapter: str | None
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """A portfolio directory.
+
+    Attributes
+    ----------
+    path : the directory.
+    rewards, ranges : names of the rewards and their declared (low, high).
+    beta : KL penalty of the training.
+    members : the policies. After `run` the certified portfolio, after `align` everything measured.
+    base_model : {"name", "revision", "sha256"}.
+    epsilon, delta : the promise that certificate.json proves over the measured candidates, or None.
+    objective, reference : what values mean ("reward") and what OPT ranges over ("pool": the measured candidates).
+    manifest : the whole document.
+    """
+
+    path: Path
+    rewards: tuple[str, ...]
+    ranges: tuple[tuple[float, float], ...]
+    beta: float
+    members: tuple[Member, ...]
+    base_model: Mapping[str, Any]
+    epsilon: float | None
+    delta: float | None
+    objective: str
+    reference: str
+    manifest: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def load(cls, path: str | Path, check: bool = True) -> Portfolio:
+        """Read a portfolio directory that may come from anyone. `check=False` skips hashing the adapters.
+
+        Raises
+        ------
+        StoreError : no manifest, a wrong type, an unsafe path, a link, an unexpected file, or a hash that differs.
+        """
+        path = Path(path)
+        document = _read(path)
+        portfolio = _parse(path, document)
+        for name, digest in document["files"].items():
+            file = safe_file(path, name)
+            if (check or not name.startswith("adapters/")) and file_sha256(file) != digest:
+                raise StoreError(f"{file}: its SHA-256 is not the one in {MANIFEST}: damaged or changed")
+        for member in portfolio.members:
+            if member.adapter is not None:
+                _check_adapter(path, member.adapter, document["files"])
+        return portfolio
+
+    def member(self, name: str) -> Member:
+        """The member of that name."""
+        for member in self.members:
+            if member.name == name:
+                return member
+        raise StoreError(f"{self.path}: no member {name!r}; it has {', '.join(m.name for m in self.members)}")
+
+    def has(self, name: str) -> bool:
+        """Whether the manifest lists a file, such as values.csv: only then is it vouched for."""
+        return name in self.manifest["files"]
+
+
+def safe_file(root: Path, name: str) -> Path:
+    """`root/name` for a relative path without tricks that names a regular file; no link on the way.
+
+    Raises
+    ------
+    StoreError : otherwise.
+    """
+    parts = name.split("/")
+    if not parts or any(not _SAFE.fullmatch(part) or part.startswith(".") for part in parts):
+        raise StoreError(f"{root}: unsafe path {name[:100]!r}: expected a relative path of plain names")
+    current = root
+    for i, part in enumerate(parts):
+        current = current / part
+        try:
+            mode = current.lstat().st_mode
+        except OSError as error:
+            raise StoreError(f"{current}: listed in {MANIFEST} but {(error.strerror or 'missing').lower()}") from error
+        wanted = stat.S_ISREG if i == len(parts) - 1 else stat.S_ISDIR
+        if not wanted(mode):
+            raise StoreError(f"{current}: expected a regular {'file' if wanted is stat.S_ISREG else 'folder'}, no link")
+    return current
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise StoreError(f"{path}: no such portfolio directory")
+    if not (path / MANIFEST).exists() and not (path / MANIFEST).is_symlink():
+        raise StoreError(f"{path}: no {MANIFEST}: not a portfolio directory, or its run has not finished")
+    file = safe_file(path, MANIFEST)
+    if file.stat().st_size > LARGEST:
+        raise StoreError(f"{file}: larger than {LARGEST} bytes")
+
+    def refuse(text: str) -> Any:
+        raise ValueError(f"{text} is not a number")
+
+    try:
+        document = json.loads(file.read_bytes(), parse_constant=refuse, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{file}: not a manifest: {error or 'nested too deep'}") from error
+    if not isinstance(document, dict):
+        raise StoreError(f"{file}: expected a JSON object")
+    return document
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return result
+
+
+def _parse(path: Path, document: dict[str, Any]) -> Portfolio:
+    where = path / MANIFEST
+    if document.get("format") != FORMAT or document.get("version") != 1:
+        raise StoreError(f'{where}: expected format "{FORMAT}", version 1')
+    for key, kind in _KEYS.items():
+        value = document.get(key)
+        if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
+            raise StoreError(f"{where}: {key}: expected {kind.__name__}, got {str(value)[:60]!r}")
+    if unknown := sorted(set(document) - set(_KEYS)):
+        raise StoreError(f"{where}: unknown key {unknown[0][:60]!r}")
+    for name, digest in document["files"].items():
+        allowed = name in _TOP or re.fullmatch(r"adapters/[^/]+/[^/]+", name) is not None
+        if not allowed or not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise StoreError(f"{where}: files: unexpected entry {name[:100]!r}")
+    try:
+        names = [_text(entry["name"]) for entry in document["rewards"]]
+        ranges = tuple((_number(entry["low"]), _number(entry["high"])) for entry in document["rewards"])
+        if not names or len(set(names)) < len(names) or any(not low < high for low, high in ranges):
+            raise ValueError("rewards: expected distinct names with low < high")
+        members = tuple(_member(entry, names) for entry in document["members"])
+        if not members or len({member.name for member in members}) < len(members):
+            raise ValueError("members: expected at least one, with distinct names")
+        promise = document["tolerances"]
+        epsilon, delta = (None if promise[key] is None else _number(promise[key]) for key in ("epsilon", "delta"))
+        beta = _number(document["beta"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{where}: {type(error).__name__}: {error}") from error
+    return Portfolio(
+        path, tuple(names), ranges, beta, members, document["base_model"], epsilon, delta,
+        document["objective"], document["reference"], document,
+    )  # fmt: skip
+
+
+def _member(entry: dict[str, Any], rewards: list[str]) -> Member:
+    name, adapter = entry["name"], entry["adapter"]
+    if not isinstance(name, str) or not _SAFE.fullmatch(name):
+        raise ValueError(f"member name {str(name)[:60]!r}: expected letters, digits, '.', '_', '+', '-'")
+    if adapter is not None and adapter != f"adapters/{name}":
+        raise ValueError(f"member {name}: unsafe adapter path {str(adapter)[:60]!r}, expected adapters/{name}")
+    tables = {}
+    for key in ("weight", "value", "standard_error"):
+        table = entry[key]
+        if table is None and key == "weight":
+            tables[key] = None
+        elif not isinstance(table, dict) or list(table) != rewards:
+            raise ValueError(f"member {name}: {key}: expected one number a reward, in their order")
+        else:
+            tables[key] = {reward: _number(x) for reward, x in table.items()}
+    weight, value, error = tables["weight"], tables["value"], tables["standard_error"]
+    assert value is not None and error is not None
+    if weight is not None and (min(weight.values()) < 0 or not math.isclose(sum(weight.values()), 1, abs_tol=1e-9)):
+        raise ValueError(f"member {name}: weight: expected numbers >= 0 with sum 1")
+    return Member(name, weight, value, error, _number(entry["kl"]), adapter)
+
+
+def _check_adapter(path: Path, adapter: str, files: Mapping[str, str]) -> None:
+    """Only the files of a PEFT LoRA adapter, each of them listed, and nothing in its configuration that loads code."""
+    folder = path / adapter
+    if not folder.is_dir() or folder.is_symlink():
+        raise StoreError(f"{folder}: expected a folder, no link")
+    for item in folder.iterdir():
+        if item.name not in _ADAPTER or f"{adapter}/{item.name}" not in files:
+            raise StoreError(f"{item}: unexpected file in an adapter; expected {', '.join(sorted(_ADAPTER))}")
+        safe_file(path, f"{adapter}/{item.name}")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if f"{adapter}/{name}" not in files:
+            raise StoreError(f"{folder}: {name} is not listed in {MANIFEST}")
+    file = folder / "adapter_config.json"
+    try:
+        if file.stat().st_size > 2**20:
+            raise ValueError("larger than 1 MiB")
+        config = json.loads(file.read_bytes())
+        if config.get("peft_type") != "LORA" or config.get("auto_mapping") is not None:
+            raise ValueError("expected peft_type LORA and no auto_mapping")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise StoreError(f"{file}: not a LoRA configuration: {error}") from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not _SAFE.fullmatch(value):
+        raise ValueError(f"expected a plain name, got {str(value)[:60]!r}")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"expected a finite number, got {str(value)[:60]!r}")
+    return float(value)

@@ -1,0 +1,144 @@
+"""The one table of recipe settings: name, default, what is allowed, text. Validation and docs are made from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["REQUIRED", "SETTINGS", "TRL_ARGUMENTS", "Setting", "markdown"]
+
+REQUIRED = object()  #: default of a setting that has none
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of a recipe. `allowed`: the choices of a text, or the (low, high) of a number, both included."""
+
+    key: str
+    kind: type[str] | type[int] | type[float] | type[bool]
+    default: Any
+    allowed: tuple[Any, ...]
+    text: str
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, in words."""
+        if self.kind is bool:
+            return "true or false"
+        if self.kind is str:
+            return "one of " + ", ".join(map(repr, self.allowed)) if self.allowed else "a non-empty text"
+        noun = "an integer" if self.kind is int else "a number"
+        low, high = self.allowed
+        return f"{noun} >= {low}" if high == math.inf else f"{noun} from {low} to {high}"
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value from TOML is of the right type and allowed."""
+        if self.kind is bool:
+            return isinstance(value, bool)
+        if self.kind is str:
+            return isinstance(value, str) and bool(value.strip()) and (not self.allowed or value in self.allowed)
+        types = int if self.kind is int else (int, float)
+        if isinstance(value, bool) or not isinstance(value, types):
+            return False
+        low, high = self.allowed
+        return bool(math.isfinite(value) and low <= value <= high)
+
+
+_MANY = (1, math.inf)
+_COUNT = (0, math.inf)
+_POSITIVE = (1e-12, math.inf)
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("seed", int, 0, (0, 2**31 - 1), "Seed of training and of measuring."),
+    Setting("model.base", str, REQUIRED, (), "`embedded`, a local folder (beside the recipe), or a hub name."),
+    Setting("model.revision", str, "main", (), "Revision of a hub model; the commit found is recorded."),
+    Setting("prompts.source", str, REQUIRED, (), "`embedded`, or a .jsonl or .parquet file with a `prompt` column."),
+    Setting("prompts.select", float, 0.2, (0, 1), "Share of prompts held out to choose members."),
+    Setting(
+        "prompts.certify", float, 0.2, (0, 1), "Share of prompts held out for a later certificate, untouched here."
+    ),
+    Setting("train.trainer", str, "grpo", ("grpo",), "TRL trainer."),
+    Setting("train.beta", float, 0.0, (0, math.inf), "KL penalty of the training objective, per token."),
+    Setting("train.steps", int, 100, _MANY, "Optimiser steps a weight."),
+    Setting("train.batch", int, 32, _MANY, "Completions a step and device; a multiple of `train.generations`."),
+    Setting("train.generations", int, 8, (2, math.inf), "Completions a prompt in a step."),
+    Setting(
+        "train.learning_rate", float, 1e-5, _POSITIVE, "Learning rate (TRL's own default, 1e-6, is too low for LoRA)."
+    ),
+    Setting(
+        "train.scale_rewards",
+        str,
+        "none",
+        ("none", "batch", "group"),
+        "`none` keeps the objective; `batch` rescales the step; `group` rescales each prompt, which reweights prompts.",
+    ),
+    Setting(
+        "train.aggregation",
+        str,
+        "sum_then_normalize",
+        ("sum_then_normalize", "normalize_then_sum"),
+        "The second one (GDPO) changes what a weight means.",
+    ),
+    Setting("train.loss", str, "dr_grpo", ("dr_grpo", "dapo", "bnpo", "grpo"), "`dr_grpo` has no length bias."),
+    Setting("lora.r", int, 8, _MANY, "Rank."),
+    Setting("lora.alpha", int, 16, _MANY, "Scale."),
+    Setting("lora.dropout", float, 0.0, (0, 0.99), "Dropout."),
+    Setting("lora.target", str, "all-linear", (), "Modules to adapt: `all-linear`, or names joined by commas."),
+    Setting("generation.max_new_tokens", int, 256, _MANY, "Longest completion."),
+    Setting("generation.temperature", float, 1.0, _POSITIVE, "Sampling temperature, in training and measuring."),
+    Setting("generation.top_p", float, 1.0, (1e-6, 1), "Nucleus sampling, in training and measuring."),
+    Setting("evaluation.prompts", int, 256, (2, math.inf), "Held-out prompts to measure on, at most; all if fewer."),
+    Setting("evaluation.generations", int, 4, _MANY, "Completions a prompt."),
+    Setting("evaluation.batch", int, 64, _MANY, "Completions at a time."),
+    Setting("plan.lattice", int, 3, _MANY, "`run` trains every weight whose entries are multiples of 1 / lattice."),
+    Setting("plan.epsilon", float, 0.0, (0, 0.999999), "Relative tolerance that `run` promises."),
+    Setting("plan.delta", float, 0.05, (0, math.inf), "Absolute tolerance, in units of rewards scaled to [0, 1]."),
+    Setting("device.precision", str, "auto", ("auto", "float32", "bfloat16"), "`auto`: bfloat16 on a GPU that has it."),
+    Setting("device.threads", int, 0, _COUNT, "Torch threads on a CPU; 0 leaves the choice to torch."),
+    Setting("device.vllm", bool, False, (), "Generate with vLLM while training (a GPU, and `pip install vllm`)."),
+)
+
+TRL_ARGUMENTS: dict[str, type] = {  #: further arguments of GRPOConfig that `[train.trl]` may set
+    "adam_beta1": float,
+    "adam_beta2": float,
+    "adam_epsilon": float,
+    "cast_lm_head_to_fp32": bool,
+    "delta": float,
+    "epsilon": float,
+    "epsilon_high": float,
+    "gradient_accumulation_steps": int,
+    "gradient_checkpointing": bool,
+    "importance_sampling_level": str,
+    "lr_scheduler_type": str,
+    "mask_truncated_completions": bool,
+    "max_grad_norm": float,
+    "min_p": float,
+    "num_iterations": int,
+    "optim": str,
+    "repetition_penalty": float,
+    "steps_per_generation": int,
+    "top_entropy_quantile": float,
+    "top_k": int,
+    "use_bias_correction_kl": bool,
+    "use_liger_kernel": bool,
+    "vllm_gpu_memory_utilization": float,
+    "vllm_importance_sampling_correction": bool,
+    "vllm_max_model_length": int,
+    "vllm_mode": str,
+    "vllm_server_base_url": str,
+    "vllm_tensor_parallel_size": int,
+    "warmup_steps": int,
+    "weight_decay": float,
+}
+
+
+def markdown() -> str:
+    """The table of settings as Markdown (docs/alignment.md holds it; a test compares)."""
+    lines = ["| key | default | allowed | |", "|---|---|---|---|"]
+    for s in SETTINGS:
+        default = "required" if s.default is REQUIRED else f"`{s.default!r}`".replace("'", '"')
+        if s.kind is bool:
+            default = f"`{str(s.default).lower()}`"
+        lines.append(f"| `{s.key}` | {default} | {s.expected.replace(chr(39), chr(96))} | {s.text} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,111 @@
+"""The measures of the PALM paper, exact on the whole simplex where the paper samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from palm_opt import _core
+from palm_opt.certify import certify
+from palm_opt.errors import ProblemError
+from palm_opt.result import Metrics
+from palm_opt.values import ValueMatrix
+
+__all__ = ["metrics", "usage"]
+
+_BATCHES, _POINTS = 16, 8192  # randomly shifted quasi-random point sets, and points in each, for d > 3
+
+
+def metrics(values: ValueMatrix | ArrayLike, members: Iterable[str | int], threads: int = 0) -> Metrics:
+    """Worst multiplicative and additive gap over the whole simplex, and the perplexity of the usage of the members."""
+    pool = values if isinstance(values, ValueMatrix) else ValueMatrix(values)
+    rows = pool.indices(members)
+    additive = certify(pool, rows, epsilon=0.0, threads=threads)
+    try:
+        relative = certify(pool, rows, delta=0.0, threads=threads)
+        gap, where = relative.epsilon, relative.worst_weight
+    except ProblemError:
+        gap, where = None, None
+    shares, error = usage(pool.array[list(rows)])
+    return Metrics(
+        members=additive.members,
+        multiplicative_gap=gap,
+        multiplicative_weight=where,
+        additive_gap=additive.delta,
+        additive_weight=additive.worst_weight,
+        usage=tuple(shares.tolist()),
+        perplexity=_perplexity(shares),
+        perplexity_error=error,
+    )
+
+
+def usage(members: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Share of the simplex that each member, shape (m, d), serves best, and the standard error of the perplexity.
+
+    Ties go to the first member. Exact (polygon areas in floats) for d <= 3, else quasi-random with a fixed seed.
+    """
+    m, d = members.shape
+    if d == 1:
+        return np.eye(m)[int(members[:, 0].argmax())], 0.0
+    if d <= 3:
+        areas = np.array([_area(members, j) for j in range(m)])
+        return areas / areas.sum(), 0.0
+    counts = np.zeros((_BATCHES, m))
+    base = _quasi_random(_POINTS, d - 1)
+    for batch, shift in enumerate(np.random.default_rng(0).random((_BATCHES, d - 1))):
+        cube = np.sort((base + shift) % 1.0, axis=1)  # spacings of sorted uniforms are uniform on the simplex
+        weights = np.diff(cube, axis=1, prepend=0.0, append=1.0)
+        _, best = _core.support(members, weights)
+        counts[batch] = np.bincount(best, minlength=m) / _POINTS
+    perplexities = [_perplexity(count) for count in counts]
+    return counts.mean(axis=0), float(np.std(perplexities, ddof=1) / math.sqrt(_BATCHES))
+
+
+def _perplexity(shares: NDArray[np.float64]) -> float:
+    used = shares[shares > 0]
+    return float(np.exp(-(used * np.log(used)).sum()))
+
+
+def _quasi_random(count: int, dimensions: int) -> NDArray[np.float64]:
+    """Roberts' additive recurrence: generalised golden ratio, shape (count, dimensions)."""
+    ratio = 2.0
+    for _ in range(60):
+        ratio = (1 + ratio) ** (1 / (dimensions + 1))
+    steps = ratio ** -np.arange(1.0, dimensions + 1)
+    return np.outer(np.arange(1, count + 1), steps) % 1.0
+
+
+def _area(members: NDArray[np.float64], j: int) -> float:
+    """Length (d = 2) or area (d = 3, of the triangle in its own plane) of the weights that member j serves best."""
+    corners = np.eye(members.shape[1])
+    for other in range(len(members)):
+        if other == j:
+            continue
+        margin = members[j] - members[other]
+        if not margin.any():
+            if other < j:
+                return 0.0
+            continue
+        corners = _clip(corners, margin)
+        if len(corners) == 0:
+            return 0.0
+    if members.shape[1] == 2:
+        return float(np.ptp(corners[:, 0]))
+    x, y = corners[:, 0], corners[:, 1]
+    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
+
+
+def _clip(corners: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The part of a convex polygon (or segment) where normal . w >= 0 (Sutherland and Hodgman 1974)."""
+    height = corners @ normal
+    kept = []
+    for k, (w, h) in enumerate(zip(corners, height, strict=True)):
+        before, low = corners[k - 1], height[k - 1]
+        if (h < 0) != (low < 0):
+            kept.append(before + (w - before) * (low / (low - h)))
+        if h >= 0:
+            kept.append(w)
+    return np.array(kept)

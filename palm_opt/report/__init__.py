@@ -1,0 +1,6 @@
+"""Reports and figures of results. matplotlib and mpltern (extra `plot`) load when the first figure is drawn."""
+
+from palm_opt.report.html import write_report
+from palm_opt.report.plots import require_plot_libraries, write_frontier, write_plot
+
+__all__ = ["require_plot_libraries", "write_frontier", "write_plot", "write_report"]

@@ -1,0 +1,51 @@
+"""Single figures as files: what `--plot` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palm_opt.errors import ProblemError
+from palm_opt.report import figures
+from palm_opt.report.figures import require_plot_libraries
+from palm_opt.values import ValueMatrix
+
+if TYPE_CHECKING:
+    from palm_opt.result import Certified, Result
+
+__all__ = ["require_plot_libraries", "write_frontier", "write_plot"]
+
+
+def write_plot(path: str | Path, values: ValueMatrix, result: Result | Certified) -> Path:
+    """Draw which member serves which preference: .png, .svg or .pdf.
+
+    With one reward, or without a portfolio, the heat table of values is drawn instead.
+
+    Raises
+    ------
+    BackendNotFound : matplotlib or mpltern is missing; the message gives the pip command.
+    ProblemError : there is nothing to draw, or the file name has another ending.
+    """
+    _check(path)
+    figure = figures.preference_map(values, result.indices, result.worst_weight)
+    figure = figure or figures.heat_table(values, result.indices)
+    if figure is None:
+        raise ProblemError(f"{path}: no portfolio was found, so there is nothing to draw")
+    figures.save(figure, path)
+    return Path(path)
+
+
+def write_frontier(path: str | Path, results: Sequence[Result], vary: str = "delta") -> Path:
+    """Draw the least tolerance at every size: .png, .svg or .pdf. Raises as `write_plot`."""
+    _check(path)
+    if not any(result.indices for result in results):
+        raise ProblemError(f"{path}: no portfolio was found, so there is nothing to draw")
+    figures.save(figures.frontier_figure(results, vary), path)
+    return Path(path)
+
+
+def _check(path: str | Path) -> None:
+    if Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise ProblemError(f"{path}: expected a .png, .svg or .pdf file")
+    require_plot_libraries()

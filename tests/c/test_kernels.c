@@ -1,0 +1,228 @@
+/*
+ * Checks of the kernels in src/palm.h, built with ASan and UBSan by `make sanitize`.
+ *
+ * Every result is checked against its definition: a game by its two sides (strong duality), the skyline and the
+ * coverage against plain loops. Work space is allocated to the byte, so that an overrun is seen.
+ */
+#include "palm.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failures = 0;
+static uint64_t state = 0x9E3779B97F4A7C15u;
+
+#define CHECK(condition, ...)                                                                                          \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            failures++;                                                                                                \
+            printf("%s:%d: ", __FILE__, __LINE__);                                                                     \
+            printf(__VA_ARGS__);                                                                                       \
+            printf("\n");                                                                                              \
+        }                                                                                                              \
+    } while (0)
+
+/* Uniform in [0, 1): xorshift64*, so that every run is the same. */
+static double uniform(void) {
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return (double)((state * 0x2545F4914F6CDD1Du) >> 11) / 9007199254740992.0;
+}
+
+static void *take(size_t bytes) {
+    void *memory = malloc(bytes ? bytes : 1);
+    if (!memory)
+        exit(3);
+    return memory;
+}
+
+/* Numbers of a kind: 0 uniform, 1 small integers (ties and degenerate bases), 2 wide signed range, 3 all equal. */
+static double draw(int kind) {
+    switch (kind) {
+    case 1:
+        return floor(4 * uniform());
+    case 2:
+        return 2e6 * (uniform() - 0.5);
+    case 3:
+        return 0.5;
+    default:
+        return uniform();
+    }
+}
+
+static double scale_of(int kind) { return kind == 2 ? 1e6 : kind == 1 ? 4.0 : 1.0; }
+
+/* Both sides of one game: w.b - max_j w.p_j from the weight, max_k (b - sum lambda p)_k from the multipliers. */
+static void check_game(int64_t i, int64_t d, int64_t m, int kind, const double *b, const double *p, double regret,
+                       const double *w, const int32_t *position, const double *multiplier) {
+    const double tolerance = 1e-9 * scale_of(kind);
+    double sum = 0, value = 0, best = -INFINITY, share = 0, worst = -INFINITY;
+    for (int64_t k = 0; k < d; k++) {
+        CHECK(w[k] >= 0, "game d=%d m=%d row %d: weight %g", (int)d, (int)m, (int)i, w[k]);
+        sum += w[k];
+        value += w[k] * b[k];
+    }
+    CHECK(fabs(sum - 1) < 1e-12, "game d=%d m=%d row %d: weights sum to %.17g", (int)d, (int)m, (int)i, sum);
+    for (int64_t j = 0; j < m; j++) {
+        double s = 0;
+        for (int64_t k = 0; k < d; k++)
+            s += w[k] * p[k * m + j];
+        best = fmax(best, s);
+    }
+    CHECK(fabs(value - best - regret) <= tolerance, "game d=%d m=%d kind %d row %d: %.17g at the weight, not %.17g",
+          (int)d, (int)m, kind, (int)i, value - best, regret);
+    for (int64_t k = 0; k < d; k++) {
+        double mixed = 0;
+        for (int64_t r = 0; r < d; r++)
+            if (position[r] >= 0)
+                mixed += multiplier[r] * p[k * m + position[r]];
+        worst = fmax(worst, b[k] - mixed);
+    }
+    for (int64_t r = 0; r < d; r++) {
+        CHECK(position[r] < m, "game: position %d of %d members", (int)position[r], (int)m);
+        CHECK(position[r] >= 0 ? multiplier[r] > 0 : multiplier[r] == 0, "game: multiplier %g", multiplier[r]);
+        share += multiplier[r];
+    }
+    CHECK(fabs(share - 1) < 1e-12, "game d=%d m=%d: multipliers sum to %.17g", (int)d, (int)m, share);
+    CHECK(fabs(worst - regret) <= tolerance, "game d=%d m=%d kind %d row %d: %.17g from the multipliers, not %.17g",
+          (int)d, (int)m, kind, (int)i, worst, regret);
+}
+
+static void test_game(int64_t n, int64_t d, int64_t m, int kind) {
+    double *b = take(sizeof(double) * (size_t)(n * d)), *p = take(sizeof(double) * (size_t)(d * m));
+    double *regret = take(sizeof(double) * (size_t)n), *weights = take(sizeof(double) * (size_t)(n * d));
+    double *multiplier = take(sizeof(double) * (size_t)(n * d));
+    double *work = take(sizeof(double) * (size_t)palm_game_work(d, m));
+    int32_t *position = take(sizeof(int32_t) * (size_t)(n * d));
+    int64_t pivots = 0;
+    for (int64_t i = 0; i < n * d; i++)
+        b[i] = draw(kind);
+    for (int64_t i = 0; i < d * m; i++)
+        p[i] = draw(kind);
+    for (int64_t k = 0; k < d; k++) /* one candidate is a member: regret at most 0 */
+        b[k] = p[k * m];
+    const int64_t done = palm_game(n, d, m, b, p, regret, weights, position, multiplier, work, &pivots);
+    CHECK(done == n, "game d=%d m=%d kind %d: %d of %d solved", (int)d, (int)m, kind, (int)done, (int)n);
+    for (int64_t i = 0; i < done; i++)
+        check_game(i, d, m, kind, b + i * d, p, regret[i], weights + i * d, position + i * d, multiplier + i * d);
+    if (n && done)
+        CHECK(regret[0] <= 1e-9 * scale_of(kind), "game: a member has regret %g", regret[0]);
+    free(b), free(p), free(regret), free(weights), free(multiplier), free(work), free(position);
+}
+
+typedef struct {
+    double key;
+    int64_t row;
+} Ranked;
+
+static int descending(const void *a, const void *b) {
+    const Ranked *x = a, *y = b;
+    return x->key != y->key ? (x->key < y->key) - (x->key > y->key) : (x->row > y->row) - (x->row < y->row);
+}
+
+static int dominates(int64_t d, const double *a, double cost_a, const double *b, double cost_b) {
+    int strictly = cost_a < cost_b;
+    if (cost_a > cost_b)
+        return 0;
+    for (int64_t k = 0; k < d; k++) {
+        if (a[k] < b[k])
+            return 0;
+        strictly |= a[k] > b[k];
+    }
+    return 1 + strictly; /* 1: equal, 2: better */
+}
+
+static void test_skyline(int64_t n, int64_t d) {
+    double *values = take(sizeof(double) * (size_t)(n * d)), *costs = take(sizeof(double) * (size_t)n);
+    double *front = take(sizeof(double) * (size_t)(n * d));
+    int64_t *order = take(sizeof(int64_t) * (size_t)n), *dominator = take(sizeof(int64_t) * (size_t)n);
+    int64_t *ids = take(sizeof(int64_t) * (size_t)n);
+    Ranked *ranked = take(sizeof(Ranked) * (size_t)n);
+    for (int64_t i = 0; i < n; i++) {
+        costs[i] = floor(3 * uniform());
+        ranked[i] = (Ranked){-costs[i], i}; /* integers: the sum is exact, and a dominator has the greater one */
+        for (int64_t k = 0; k < d; k++)
+            ranked[i].key += values[i * d + k] = floor(6 * uniform());
+    }
+    qsort(ranked, (size_t)n, sizeof(Ranked), descending);
+    for (int64_t i = 0; i < n; i++)
+        order[i] = ranked[i].row;
+    const int64_t count = palm_skyline(n, d, values, costs, order, dominator, front, ids);
+    int64_t kept = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int best = 0, earlier = 0;
+        for (int64_t j = 0; j < n; j++) {
+            const int how = j == i ? 0 : dominates(d, values + j * d, costs[j], values + i * d, costs[i]);
+            best = how > best ? how : best;
+            earlier |= how == 1 && j < i;
+        }
+        const int out = best == 2 || earlier;
+        kept += !out;
+        CHECK(out == (dominator[i] >= 0), "skyline n=%d d=%d: row %d", (int)n, (int)d, (int)i);
+        if (dominator[i] >= 0) {
+            const int64_t j = dominator[i];
+            CHECK(dominates(d, values + j * d, costs[j], values + i * d, costs[i]), "skyline: false dominator");
+            CHECK(dominator[j] == -1, "skyline: the dominator is dominated");
+        }
+    }
+    CHECK(count == kept, "skyline n=%d d=%d: %d kept, expected %d", (int)n, (int)d, (int)count, (int)kept);
+    for (int64_t i = 0; i < count; i++)
+        CHECK(dominator[ids[i]] == -1, "skyline: ids holds a dominated row");
+    free(values), free(costs), free(front), free(order), free(dominator), free(ids), free(ranked);
+}
+
+static void test_coverage(int64_t n, int64_t d, int64_t m) {
+    double *values = take(sizeof(double) * (size_t)(d * n)), *weights = take(sizeof(double) * (size_t)(m * d));
+    double *low = take(sizeof(double) * (size_t)m), *high = take(sizeof(double) * (size_t)m);
+    double *opt = take(sizeof(double) * (size_t)m);
+    int64_t *best = take(sizeof(int64_t) * (size_t)m);
+    uint8_t *covered = take((size_t)(m * n));
+    for (int64_t i = 0; i < d * n; i++)
+        values[i] = floor(8 * uniform()); /* integers over 16ths: every product and sum is exact */
+    for (int64_t j = 0; j < m * d; j++)
+        weights[j] = floor(16 * uniform()) / 16;
+    palm_support(n, d, m, values, weights, opt, best);
+    for (int64_t j = 0; j < m; j++)
+        high[j] = opt[j] - 1, low[j] = opt[j] - 2;
+    palm_coverage(n, d, m, values, weights, low, high, covered);
+    for (int64_t j = 0; j < m; j++) {
+        double most = -INFINITY;
+        for (int64_t i = 0; i < n; i++) {
+            double s = 0;
+            for (int64_t k = 0; k < d; k++)
+                s += weights[j * d + k] * values[k * n + i];
+            most = fmax(most, s);
+            const int expected = s >= high[j] ? 1 : s < low[j] ? 0 : 2;
+            CHECK(covered[j * n + i] == expected, "coverage n=%d d=%d m=%d: %d, expected %d", (int)n, (int)d, (int)m,
+                  covered[j * n + i], expected);
+            if (i == best[j])
+                CHECK(s == opt[j], "support: %g at the best row, not %g", s, opt[j]);
+        }
+        CHECK(best[j] >= 0 && best[j] < n, "support: row %d of %d", (int)best[j], (int)n);
+        CHECK(most == opt[j], "support: %g, expected %g", opt[j], most);
+    }
+    free(values), free(weights), free(low), free(high), free(opt), free(best), free(covered);
+}
+
+int main(void) {
+    const int64_t sizes[] = {1, 2, 3, 5, 17, 64};
+    for (int64_t d = 1; d <= 8; d++)
+        for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++)
+            for (int kind = 0; kind < 4; kind++)
+                test_game(40, d, sizes[k], kind);
+    test_game(5, PALM_MAX_D, 3, 0);
+    test_game(20, PALM_MAX_D, 100, 0);
+    test_game(0, 3, 2, 0);
+    for (int64_t d = 1; d <= 5; d++)
+        for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+            test_skyline(sizes[k], d);
+            test_coverage(sizes[k], d, 1 + (int64_t)k);
+            test_coverage(301, d, sizes[k]);
+        }
+    test_skyline(500, 3);
+    printf(failures ? "FAILED: %d checks\n" : "kernels: all checks passed\n", failures);
+    return failures != 0;
+}
