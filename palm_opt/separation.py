@@ -41,6 +41,11 @@ class Separation:
 def separate(targets: NDArray[np.float64], members: NDArray[np.float64], threads: int = 0) -> Separation:
     """Solve the games of `targets`, shape (n, d), against `members`, shape (m, d)."""
     n, d = targets.shape
+    size = float(np.abs(members).max())
+    if not 0.1 <= size <= 10:  # the kernel works at magnitude 1; a power of two scales without rounding
+        unit = 2.0 ** -np.round(np.log2(size or 1.0))
+        found = separate(targets * unit, members * unit, threads) if unit != 1 else _separate(targets, members)
+        return Separation(found.regret / unit, found.weights, found.position, found.multiplier, found.pivots)
     workers = min(threads or os.cpu_count() or 1, n)
     if workers == 1 or n * d * len(members) < _PARALLEL_WORK:
         return _separate(targets, members)

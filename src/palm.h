@@ -30,7 +30,7 @@ enum { PALM_MAX_D = 32 }; /* rewards that palm_game accepts */
  * candidate is dual feasible for the next, and a dual simplex walks over in a few pivots.
  *
  *   n, d, m     candidates, rewards (1..PALM_MAX_D), members (>= 1)
- *   targets     (n, d) the b of each candidate
+ *   targets     (n, d) the b of each candidate; magnitudes of targets and members are about 1 (tolerances are 1e-13)
  *   members     (d, m) TRANSPOSED: row k holds the k-th reward of all members
  *   regret      (n) optimum of each candidate
  *   weights     (n, d) a maximising w, >= 0, sum 1 up to rounding

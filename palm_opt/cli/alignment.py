@@ -2,9 +2,161 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-def check() -> None: ...
-def align() -> None: ...
-def run() -> None: ...
-def route() -> None: ...
-def report() -> None: ...
+import typer
+
+from palm_opt.cli import options as opt
+from palm_opt.cli.output import emit, emit_json, facts, table
+
+if TYPE_CHECKING:
+    from palm_opt.align import Portfolio
+
+__all__ = ["align", "check", "report", "route", "run"]
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file (.toml).")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Portfolio directory; resumed where it exists.")]
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Portfolio directory.")]
+
+
+def check(recipe: RecipeFile, json: opt.Json = False) -> None:
+    """Check a recipe without training.
+
+    Every fault is named with its key; the prompts are read and the reward functions imported.
+    """
+    from palm_opt.align import load_recipe
+    from palm_opt.align.data import load_prompts
+    from palm_opt.align.rewards import resolve_rewards
+
+    loaded = load_recipe(recipe)
+    prompts = load_prompts(loaded)
+    resolve_rewards(loaded)
+    document: dict[str, Any] = {
+        "recipe": recipe,
+        "ok": True,
+        "rewards": loaded.reward_names,
+        "prompts": {"train": len(prompts.train), "select": len(prompts.select), "certify": len(prompts.certify)},
+        "training_sha256": loaded.training_sha256,
+    }
+    if json:
+        emit_json(document)
+    else:
+        splits = ", ".join(f"{name} {count}" for name, count in document["prompts"].items())
+        emit(f"{recipe}: ok; rewards {', '.join(loaded.reward_names)}; prompts {splits}")
+
+
+def align(
+    recipe: RecipeFile,
+    weights: Annotated[Path, typer.Option(metavar="FILE", help="Weights to train: CSV, one column a reward.")],
+    out: Out,
+    json: opt.Json = False,
+) -> None:
+    """Train and measure given weights.
+
+    One adapter a weight, with TRL. Kill it anywhere and run the same command again: it goes on where it was.
+    """
+    from palm_opt.align import align as train
+
+    _print_portfolio(train(weights, recipe, out), json)
+
+
+def run(
+    recipe: RecipeFile, out: Out, epsilon: opt.Epsilon = None, delta: opt.Delta = None, json: opt.Json = False
+) -> None:
+    """Train, measure, choose, prove, report.
+
+    The whole way from a recipe to a portfolio directory. --epsilon and --delta replace the recipe's. Resumable.
+    """
+    from palm_opt.align import run as run_recipe
+
+    _print_portfolio(run_recipe(recipe, out, epsilon, delta), json)
+
+
+def route(
+    directory: Directory,
+    weight: Annotated[str, typer.Option(metavar="A=X,B=Y", help="The preference: helpful=0.6,harmless=0.4.")],
+    json: opt.Json = False,
+) -> None:
+    """Find the member for a preference.
+
+    The weights are divided by their sum; a reward left out counts 0.
+    """
+    from palm_opt.report.wording import number, weight_text
+    from palm_opt.route import route as find
+
+    found = find(directory, opt.weight(weight))
+    if json:
+        emit_json(
+            {
+                "member": found.member,
+                "value": found.value,
+                "regret": found.regret,
+                "expected": found.expected,
+                "weight": found.weight,
+                "adapter": found.adapter,
+            }
+        )
+        return
+    adapter = "none: the base model itself" if found.adapter is None else str(found.adapter)
+    emit(found.member)
+    emit()
+    emit(
+        facts(
+            [
+                ("weight", weight_text(found.weight.values(), list(found.weight))),
+                ("value", f"{number(found.value)}: the weighted mean of its rewards, each on its scale 0..1"),
+                ("regret", f"{number(found.regret)} against the best of all measured candidates"),
+                *((name, number(x)) for name, x in found.expected.items()),
+                ("adapter", adapter),
+            ]
+        )
+    )
+
+
+def report(directory: Directory, json: opt.Json = False) -> None:
+    """Rebuild report.html of a portfolio."""
+    from palm_opt.report import portfolio_report, require_plot_libraries
+
+    require_plot_libraries()
+    path = portfolio_report(directory)
+    if json:
+        emit_json({"report": path})
+    else:
+        emit(str(path))
+
+
+def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
+    """Print what a training run left behind."""
+    from palm_opt.report.wording import number, promise
+
+    files = {name: portfolio.path / name for name in ("certificate.json", "values.csv", "report.html")}
+    there = {name: path for name, path in files.items() if portfolio.has(name)}
+    if json:
+        emit_json(
+            {
+                "portfolio": portfolio.path,
+                "members": [member.name for member in portfolio.members],
+                "size": len(portfolio.members),
+                "candidates": portfolio.manifest["measured"].get("candidates"),
+                "rewards": portfolio.rewards,
+                "epsilon": portfolio.epsilon,
+                "delta": portfolio.delta,
+                "certificate": there.get("certificate.json"),
+                "report": there.get("report.html"),
+            }
+        )
+        return
+    if portfolio.epsilon is not None and portfolio.delta is not None:
+        emit(f"{len(portfolio.members)} members serve every preference {promise(portfolio.epsilon, portfolio.delta)}")
+    else:
+        emit(f"{len(portfolio.members)} policies measured")
+    emit()
+    rows = []
+    for member in portfolio.members:
+        weight = ["base" if member.weight is None else number(member.weight[name], 3) for name in portfolio.rewards]
+        values = [f"{member.value[name]:.3f} +- {member.standard_error[name]:.3f}" for name in portfolio.rewards]
+        rows.append([member.name, "/".join(weight) if member.weight else "base model", *values, f"{member.kl:.3g}"])
+    emit(table(["member", "trained for", *portfolio.rewards, "KL"], rows, left=2))
+    emit()
+    emit(facts([("directory", str(portfolio.path)), *((name, str(path)) for name, path in there.items())]))

@@ -76,16 +76,15 @@ def alone_on_stdout(command: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -> str:
-    """Align columns: the first `left` ones to the left, the rest to the right; two blanks between."""
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1, last_left: bool = False) -> str:
+    """Align columns: the first `left` ones (and the last, if `last_left`) to the left, the rest to the right."""
     cells = [[str(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
+    flush = [k < left or (last_left and k == len(header) - 1) for k in range(len(header))]
     lines = []
     for row in cells:
-        parts = [
-            cell.ljust(width) if k < left else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
+        columns = zip(row, widths, flush, strict=True)
+        parts = [cell.ljust(width) if to_left else cell.rjust(width) for cell, width, to_left in columns]
         lines.append(("  " + "  ".join(parts)).rstrip())
     return "\n".join(lines)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +9,16 @@ import typer
 
 from palm_opt.cli import options as opt
 from palm_opt.cli.options import given
-from palm_opt.cli.output import emit, emit_json, facts, short, table
+from palm_opt.cli.output import emit, emit_json
+from palm_opt.cli.results import (
+    certify_document,
+    notes,
+    point,
+    print_comparison,
+    print_frontier,
+    print_result,
+    solve_document,
+)
 
 if TYPE_CHECKING:
     from palm_opt.result import Certified, Result
@@ -77,8 +84,7 @@ def solve(
     if json:
         emit_json(solve_document(matrix, result, written))
     else:
-        print_result(matrix, result)
-        notes(values, result, certificate, plot, report)
+        print_result(matrix, result, notes(values, result, certificate, plot, report))
     if result.stop == "INTERRUPTED":
         raise typer.Exit(130)
     if not result.indices:
@@ -117,8 +123,7 @@ def certify(
     if json:
         emit_json(certify_document(matrix, result, certificate))
     else:
-        print_result(matrix, result)
-        notes(values, result, certificate, None, report)
+        print_result(matrix, result, notes(values, result, certificate, None, report))
 
 
 def verify(
@@ -291,174 +296,3 @@ def draw(values: ValueMatrix, result: Result | Certified, plot: Path | None, rep
             write_plot(plot, values, result)
         if report:
             write_report(report, values, result)
-
-
-def solve_document(values: ValueMatrix, result: Result, certificate: Path | None) -> dict[str, Any]:
-    """The JSON object of `solve --json`."""
-    from palm_opt import __version__
-
-    return {
-        "status": result.status,
-        "stop": result.stop,
-        "message": result.message,
-        "members": result.members,
-        "indices": result.indices,
-        "size": result.size,
-        "cost": result.cost,
-        "lower_bound": result.lower_bound,
-        "gap": result.gap,
-        "epsilon": result.epsilon,
-        "delta": result.delta,
-        "tolerance": result.tolerance,
-        "tolerance_lower_bound": result.tolerance_lower_bound,
-        "regret": result.regret,
-        "worst_weight": result.worst_weight,
-        "rewards": values.rewards,
-        "candidates": values.n,
-        "backend": result.backend,
-        "claimed_bound": result.claimed_bound,
-        "seconds": result.seconds,
-        "certificate": certificate,
-        "info": result.info,
-        "version": __version__,
-    }
-
-
-def certify_document(values: ValueMatrix, result: Certified, certificate: Path | None) -> dict[str, Any]:
-    """The JSON object of `certify --json`."""
-    from palm_opt import __version__
-
-    return {
-        "members": result.members,
-        "indices": result.indices,
-        "size": result.size,
-        "cost": result.cost,
-        "epsilon": result.epsilon,
-        "delta": result.delta,
-        "regret": result.regret,
-        "worst_weight": result.worst_weight,
-        "rewards": values.rewards,
-        "candidates": values.n,
-        "certificate": certificate,
-        "version": __version__,
-    }
-
-
-def point(result: Result) -> dict[str, Any]:
-    """One point of `frontier --json`."""
-    return {
-        "size": result.size,
-        "members": result.members,
-        "indices": result.indices,
-        "epsilon": result.epsilon,
-        "delta": result.delta,
-        "lower_bound": result.lower_bound,
-        "tolerance": result.tolerance,
-        "tolerance_lower_bound": result.tolerance_lower_bound,
-        "status": result.status,
-        "stop": result.stop,
-        "regret": result.regret,
-        "worst_weight": result.worst_weight,
-        "seconds": result.seconds,
-    }
-
-
-def print_result(values: ValueMatrix, result: Result | Certified) -> None:
-    """Print a portfolio for people: the headline, its members, and what is proved."""
-    from palm_opt.report.wording import headline, number, proof, weight_text
-
-    status = getattr(result, "status", "CERTIFIED")
-    emit(f"{status}: {headline(values, result)}")
-    emit()
-    if result.indices:
-        emit(member_table(values, result.indices))
-        emit()
-    rows = []
-    if result.indices:
-        where = weight_text(result.worst_weight, values.rewards)
-        rows.append(("worst regret", f"{number(result.regret, 6)} at {where}"))
-    rows.extend(proof(values, result))
-    if hasattr(result, "stop"):
-        rows.append(("stopped", f"{result.stop} after {result.seconds:.2f} s, backend {result.backend}"))
-    emit(facts(rows))
-
-
-def member_table(values: ValueMatrix, indices: Sequence[int]) -> str:
-    """The members with the share of preferences each serves best, their cost and their values."""
-    from palm_opt.report.wording import number, shares
-
-    usage = shares(values, indices)
-    shown = values.rewards[:8]
-    header = ["member", "serves", "cost", *(short(name, 16) for name in shown)]
-    rows = [
-        [
-            short(values.names[i]),
-            f"{100 * share:.1f} %",
-            number(values.costs[i]),
-            *map(number, values.array[i, : len(shown)]),
-        ]
-        for i, share in zip(indices, usage, strict=True)
-    ]
-    return table(header, rows)
-
-
-def notes(
-    values: Path, result: Result | Certified, certificate: Path | None, plot: Path | None, report: Path | None
-) -> None:
-    """Say which files were written and how to check the certificate."""
-    rows = []
-    if certificate and result.certificate is None:
-        rows.append(("certificate", "not written: nothing is proved"))
-    elif certificate:
-        rows.append(
-            (
-                "certificate",
-                f"{certificate}, check it with: palm-opt verify {shlex.join([str(certificate), str(values)])}",
-            )
-        )
-    rows.extend((what, str(path)) for what, path in (("plot", plot), ("report", report)) if path)
-    if rows:
-        emit(facts(rows))
-
-
-def print_frontier(results: Sequence[Result], vary: str) -> None:
-    """Print the frontier for people."""
-    from palm_opt.report.wording import number
-
-    rows = []
-    for result in results:
-        bound = result.tolerance_lower_bound
-        members = ", ".join(short(name, 24) for name in result.members[:6]) + (", ..." if result.size > 6 else "")
-        tolerance = getattr(result, vary)
-        rows.append(
-            [members, result.size, number(tolerance), "-" if bound is None else number(bound), result.status.value]
-        )
-    reordered = [[size, *rest, members] for members, size, *rest in rows]
-    emit(table(["size", f"least {vary}", "proved at least", "status", "  members"], reordered, left=0))
-
-
-def print_comparison(rows: Sequence[dict[str, Any]]) -> None:
-    """Print the comparison of the backends for people."""
-    from palm_opt.report.wording import number
-
-    cells = []
-    for row in rows:
-        if "error" in row:
-            cells.append([row["backend"], "-", "-", "-", "-", row["error"]])
-            continue
-        cells.append(
-            [
-                row["backend"],
-                row["size"],
-                number(row["cost"]),
-                number(row["lower_bound"]),
-                number(row["claimed_bound"]),
-                f"{row['seconds']:.2f}",
-                row["status"].value,
-            ]
-        )
-    errors = [row for row in cells if len(row) == 6]
-    whole = [row for row in cells if len(row) == 7]
-    emit(table(["backend", "size", "cost", "proved bound", "claimed bound", "seconds", "status"], whole))
-    for row in errors:
-        emit(f"  {row[0]}: {row[-1]}")

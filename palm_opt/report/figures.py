@@ -31,7 +31,7 @@ COLOURS = ("#4C9BE8", "#E8A33D", "#4DB58A", "#E0719C", "#8F7EE7", "#C9B458", "#D
 INK, FAINT = "#1f2933", "#c5ccd3"
 MAX_PAIRS, MAX_TRIANGLE_REWARDS, MAX_HEAT_ROWS, MAX_LEGEND = 28, 4, 40, 24
 
-_STYLE: Mapping[str, Any] = {
+_STYLE: Any = {
     "font.size": 9.5,
     "axes.edgecolor": "#8b96a1",
     "axes.labelcolor": INK,
@@ -60,7 +60,7 @@ def _drawing() -> Iterator[None]:
     require_plot_libraries()
     import matplotlib
 
-    with matplotlib.rc_context(dict(_STYLE)), warnings.catch_warnings():
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield
 
@@ -259,6 +259,8 @@ def _legend(
 
 def frontier_figure(results: Sequence[Result], vary: str) -> Figure:
     """Draw the least tolerance at every size, and the proved bound below it."""
+    from matplotlib.ticker import MaxNLocator
+
     points = [(result.size, float(getattr(result, vary)), result) for result in results if result.indices]
     with _drawing():
         figure = _figure(6.8, 3.6)
@@ -278,7 +280,7 @@ def frontier_figure(results: Sequence[Result], vary: str) -> Figure:
                 )
         axes.set(xlabel="number of members", ylabel=f"worst-case {vary}")
         axes.set_ylim(bottom=0)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y", color=FAINT, lw=0.5, alpha=0.6)
         axes.legend(fontsize=8.5)
     return figure

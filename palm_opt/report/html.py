@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from palm_opt.errors import BackendNotFound
 from palm_opt.report import figures
 from palm_opt.report.wording import headline, number, proof, shares, weight_text
 from palm_opt.storage import write_text
@@ -31,8 +32,8 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 def write_report(
     path: str | Path,
-    values: ValueMatrix,
-    result: Result | Certified,
+    values: ValueMatrix | None = None,
+    result: Result | Certified | None = None,
     frontier: Sequence[Result] | None = None,
     portfolio: Any = None,
     title: str | None = None,
@@ -41,7 +42,7 @@ def write_report(
 
     Parameters
     ----------
-    path : the HTML file, replaced atomically.
+    path : the HTML file, replaced atomically; alone, a portfolio directory (see `portfolio_report`).
     values : the table that the result is about.
     result : what `palm_opt.solve` or `palm_opt.certify` returned.
     frontier : what `palm_opt.frontier` returned, for the size-quality plot.
@@ -50,20 +51,24 @@ def write_report(
 
     Raises
     ------
-    BackendNotFound : matplotlib or mpltern is missing; the message gives the pip command.
+    BackendNotFound : matplotlib or mpltern is missing; the message gives the pip command. With a `portfolio` the
+        report is written without figures instead, and says so.
     """
-    figures.require_plot_libraries()
+    if values is None or result is None:
+        from palm_opt.report.portfolio import portfolio_report
+
+        return portfolio_report(path)
+    missing = _missing_libraries(portfolio is None)
     heading = headline(values, result)
     manifest = _manifest(portfolio)
     parts = [
         _header(heading, title, result),
         _tiles(values, result),
-        _members(values, result),
-        _map(values, result),
-        _frontier(frontier),
-        _errors(values, manifest),
+        _members(values, result, manifest),
+        missing,
+        *([] if missing else [_map(values, result), _frontier(frontier), _errors(values, manifest)]),
         _proof(values, result),
-        _values(values, result),
+        _values(values, result, not missing),
         _verify(values, result),
         _provenance(values, result, manifest),
     ]
@@ -77,6 +82,17 @@ def write_report(
         + "\n</main>\n</body>\n</html>\n"
     )
     return write_text(path, document)
+
+
+def _missing_libraries(needed: bool) -> str:
+    """Say in the report that figures need libraries; raise instead where they are `needed`."""
+    try:
+        figures.require_plot_libraries()
+    except BackendNotFound as error:
+        if needed:
+            raise
+        return f'<p class="note">No figures: {_text(error)}</p>'
+    return ""
 
 
 def _clean(text: object) -> str:
@@ -144,15 +160,20 @@ def _key(position: int) -> str:
     return f'<span class="key" style="background:{colour}">{position + 1}</span>'
 
 
-def _members(values: ValueMatrix, result: Result | Certified) -> str:
+def _members(values: ValueMatrix, result: Result | Certified, manifest: Mapping[str, Any]) -> str:
     if not result.indices:
         return ""
-    head = '<tr><th class="name">member</th><th>serves best</th>' + ("" if values.unit_costs else "<th>cost</th>")
-    lines = [head + "</tr>"]
+    trained = {member["name"]: member["weight"] for member in manifest.get("members", [])}
+    head = '<tr><th class="name">member</th>' + ('<th class="name">trained for</th>' if trained else "")
+    lines = [f"{head}<th>serves best</th>{'' if values.unit_costs else '<th>cost</th>'}</tr>"]
     for k, (i, share) in enumerate(zip(result.indices, shares(values, result.indices), strict=True)):
-        cost = "" if values.unit_costs else f"<td>{number(values.costs[i])}</td>"
-        name = f'<td class="name">{_key(k)}{_text(values.names[i])}</td>'
-        lines.append(f"<tr>{name}<td>{100 * share:.1f} %</td>{cost}</tr>")
+        cells = f'<td class="name">{_key(k)}{_text(values.names[i])}</td>'
+        if trained:
+            weight = trained.get(values.names[i])
+            told = "the base model, not trained" if weight is None else weight_text(weight.values(), list(weight))
+            cells += f'<td class="name">{_text(told)}</td>'
+        cells += f"<td>{100 * share:.1f} %</td>"
+        lines.append(f"<tr>{cells}{'' if values.unit_costs else f'<td>{number(values.costs[i])}</td>'}</tr>")
     note = (
         '<p class="note">"Serves best": the share of all preference weights for which the member is the best one.</p>'
     )
@@ -200,9 +221,8 @@ def _proof(values: ValueMatrix, result: Result | Certified) -> str:
     return _section("What is proved, and what is not", _facts(proof(values, result)))
 
 
-def _values(values: ValueMatrix, result: Result | Certified) -> str:
-    body = ""
-    figure = figures.heat_table(values, result.indices)
+def _values(values: ValueMatrix, result: Result | Certified, draw: bool) -> str:
+    figure = figures.heat_table(values, result.indices) if draw else None
     if figure is not None:
         caption = "Darker is better, from the least to the greatest value of all candidates in each column."
         body = _image(figure, "Values of the members", caption)
@@ -279,18 +299,32 @@ def _provenance(values: ValueMatrix, result: Result | Certified, manifest: Mappi
 
     rows = [("palm_opt", __version__)]
     if result.certificate is not None:
-        rows.append(("SHA-256 of the problem", str(result.certificate["sha256"])))
-        for what in ("required", "forbidden"):
-            if result.certificate.get(what):
-                rows.append((what, ", ".join(result.certificate[what])))
+        document = result.certificate
+        rows.append(("SHA-256 of the problem", str(document["sha256"])))
+        rows.extend((what, ", ".join(document[what])) for what in ("required", "forbidden") if document.get(what))
     rows.append(("rewards", ", ".join(values.rewards)))
     rows.append(("exact tolerances", f"epsilon {result.epsilon!r}, delta {result.delta!r}"))
-    if hasattr(result, "backend"):
-        rows.append(("solver", f"backend {result.backend}, stopped: {result.stop}"))
-        counts = ", ".join(f"{key} {value}" for key, value in result.info.items() if isinstance(value, (int, float)))
-        if counts:
-            rows.append(("work", counts))
-    for key in ("base_model", "base", "revision", "beta", "recipe_sha256"):
-        if manifest.get(key) is not None:
-            rows.append((key.replace("_", " "), str(manifest[key])))
-    return _section("Provenance", _facts(rows))
+    backend = getattr(result, "backend", "")
+    if backend:
+        rows.append(("solver", f"backend {backend}, stopped: {getattr(result, 'stop', '')}"))
+    counts = ", ".join(f"{key} {value}" for key, value in result.info.items() if isinstance(value, (int, float)))
+    if counts:
+        rows.append(("work", counts))
+    return _section("Provenance", _facts([*rows, *_training(manifest)]))
+
+
+def _training(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows about where the policies of a portfolio directory come from."""
+    if not manifest:
+        return []
+    base, measured = manifest["base_model"], manifest["measured"]
+    text = f"{measured.get('prompts')} held-out prompts x {measured.get('generations')} generations"
+    clipped = {name: count for name, count in (measured.get("clipped") or {}).items() if count}
+    return [
+        ("base model", " ".join(str(base[key]) for key in ("name", "revision") if base.get(key))),
+        ("SHA-256 of the base", str(base.get("sha256"))),
+        ("beta (KL penalty)", str(manifest["beta"])),
+        ("objective", str(manifest["objective"]).replace("_", " ")),
+        ("measured on", text),
+        ("rewards clipped", ", ".join(f"{name} {count}" for name, count in clipped.items()) or "none"),
+    ]

@@ -54,10 +54,10 @@ def polygons(values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
             if q == p or not len(corners):
                 continue
             difference = values[p] - values[q]
-            if not difference.any():
-                corners = corners if p < q else corners[:0]
-            else:
+            if difference.any():
                 corners = _clip(corners, difference)
+            elif q < p:
+                corners = corners[:0]
         result.append(corners)
     return result
 

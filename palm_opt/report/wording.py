@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import decimal
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from palm_opt.result import Certified, Result, Status
 from palm_opt.values import ValueMatrix
 
-__all__ = ["headline", "number", "promise", "proof", "shares", "weight_text"]
+__all__ = ["at_least", "at_most", "headline", "number", "promise", "proof", "shares", "weight_text"]
 
 
 def number(x: float, digits: int = 4) -> str:
-    """Print a number with a few significant digits and no noise: 3, 0.0481, 12.5."""
-    return f"{x:.{digits}g}"
+    """Print a number with a few significant digits and no noise: 3, 0.0481, 12.5; whole numbers in full."""
+    if math.isinf(x):
+        return "infinity" if x > 0 else "-infinity"
+    return f"{x:.0f}" if x == round(x) and abs(x) < 1e15 else f"{x:.{digits}g}"
+
+
+def at_most(x: float, digits: int = 4) -> str:
+    """Print a tolerance that is promised: rounded up, so that the text is never stronger than the proof."""
+    return _directed(x, digits, decimal.ROUND_CEILING)
+
+
+def at_least(x: float, digits: int = 4) -> str:
+    """Print a proved lower bound: rounded down."""
+    return _directed(x, digits, decimal.ROUND_FLOOR)
+
+
+def _directed(x: float, digits: int, rounding: str) -> str:
+    if not math.isfinite(x):
+        return number(x)
+    return number(float(decimal.Context(prec=digits, rounding=rounding).create_decimal(repr(float(x)))), digits)
 
 
 def weight_text(weight: Iterable[float], rewards: Sequence[str]) -> str:
@@ -23,22 +44,28 @@ def weight_text(weight: Iterable[float], rewards: Sequence[str]) -> str:
 
 def shares(values: ValueMatrix, indices: Sequence[int]) -> tuple[float, ...]:
     """Share of the simplex that each member serves best."""
-    import palm_opt
+    from palm_opt.metrics import usage
 
-    return palm_opt.metrics(values, indices).usage
+    return tuple(usage(values.array[list(indices)])[0].tolist())
 
 
 def promise(epsilon: float, delta: float) -> str:
     """Say the tolerance: 'within 0.05', 'within 2 % of the best', 'within 2 % of the best plus 0.05'."""
     if epsilon == 0:
-        return f"within {number(delta)}" if delta else "exactly as well as the best"
-    relative = f"within {number(100 * epsilon)} % of the best"
-    return relative if delta == 0 else f"{relative} plus {number(delta)}"
+        return f"within {at_most(delta)}" if delta else "exactly as well as the best"
+    relative = f"within {_percent(epsilon)} % of the best"
+    return relative if delta == 0 else f"{relative} plus {at_most(delta)}"
+
+
+def _percent(epsilon: float) -> str:
+    """100 epsilon in decimal, rounded up: 0.07 is 7, not 7.0000000000000001."""
+    context = decimal.Context(prec=4, rounding=decimal.ROUND_CEILING)
+    return number(float(context.multiply(decimal.Decimal(repr(float(epsilon))), decimal.Decimal(100))))
 
 
 def _limits(result: Result | Certified) -> str:
     """Name the side conditions that every bound is subject to."""
-    document = result.certificate or {}
+    document: Mapping[str, Any] = result.certificate or {}
     parts = []
     if document.get("required"):
         parts.append("holding every required candidate")
@@ -81,11 +108,11 @@ def headline(values: ValueMatrix, result: Result | Certified) -> str:
         if result.status is Status.OPTIMAL:
             return f"{found}, and no {result.size}{_limits(result)} do better."
         bound = result.tolerance_lower_bound or 0.0
-        return f"{found}; no {result.size}{_limits(result)} do better than {number(bound)}."
+        return f"{found}; no {result.size}{_limits(result)} do better than {at_least(bound)}."
     if result.status is Status.OPTIMAL:
         return f"{found}; {_rival(values, result)}."
     unit = "members are needed" if values.unit_costs else "is the least any portfolio costs"
-    return f"{found}; a proved {number(result.lower_bound)} {unit}, so this may not be the {_best(values)}."
+    return f"{found}; a proved {at_least(result.lower_bound)} {unit}, so this may not be the {_best(values)}."
 
 
 def _best(values: ValueMatrix) -> str:
@@ -121,13 +148,14 @@ def _size_rows(values: ValueMatrix, result: Result) -> list[tuple[str, str]]:
     rows = []
     if result.tolerance is not None:
         bound = result.tolerance_lower_bound
-        text = "no bound" if bound is None else f"no {result.size} members reach a tolerance below {number(bound, 6)}"
+        text = "no bound" if bound is None else f"no {result.size} members reach a tolerance below {at_least(bound, 6)}"
         rows.append(("proved tolerance", text))
     else:
         optimal = ": optimal" if result.status is Status.OPTIMAL else ""
-        text = f"at least {number(result.lower_bound)}{_limits(result)}; found {number(result.cost)}{optimal}"
+        text = f"at least {at_least(result.lower_bound)}{_limits(result)}; found {number(result.cost)}{optimal}"
         rows.append((f"proved {what}", text))
-    if result.claimed_bound > max(result.lower_bound, 0) and result.tolerance is None:
-        claim = f"backend {result.backend} claims at least {number(result.claimed_bound)}: a claim, not a proof"
+    claimed = result.claimed_bound
+    if claimed is not None and claimed > max(result.lower_bound, 0) and result.tolerance is None:
+        claim = f"backend {result.backend} claims at least {number(claimed)}: a claim, not a proof"
         rows.append(("only claimed", claim))
     return rows

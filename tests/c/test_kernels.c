@@ -102,7 +102,7 @@ static void test_game(int64_t n, int64_t d, int64_t m, int kind) {
         b[i] = draw(kind);
     for (int64_t i = 0; i < d * m; i++)
         p[i] = draw(kind);
-    for (int64_t k = 0; k < d; k++) /* one candidate is a member: regret at most 0 */
+    for (int64_t k = 0; n && k < d; k++) /* one candidate is a member: regret at most 0 */
         b[k] = p[k * m];
     const int64_t done = palm_game(n, d, m, b, p, regret, weights, position, multiplier, work, &pivots);
     CHECK(done == n, "game d=%d m=%d kind %d: %d of %d solved", (int)d, (int)m, kind, (int)done, (int)n);
@@ -223,6 +223,6 @@ int main(void) {
             test_coverage(301, d, sizes[k]);
         }
     test_skyline(500, 3);
-    printf(failures ? "FAILED: %d checks\n" : "kernels: all checks passed\n", failures);
+    printf("kernels: %d failed checks\n", failures);
     return failures != 0;
 }

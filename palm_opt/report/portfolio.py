@@ -1,0 +1,115 @@
+"""The report of a portfolio directory, rebuilt from its files; the manifest then vouches for the new one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from palm_opt.errors import StoreError
+from palm_opt.result import Certificate, Certified, Result, Settings, Status, Stop
+from palm_opt.storage import write_json
+from palm_opt.values import ValueMatrix
+
+if TYPE_CHECKING:
+    from palm_opt.align.portfolio import Portfolio
+
+__all__ = ["portfolio_report"]
+
+_FRONTIER_ROWS, _FRONTIER_SIZES, _FRONTIER_SECONDS = 500, 10, 20.0
+
+
+def portfolio_report(directory: str | Path) -> Path:
+    """Write report.html into a portfolio directory and its hash into portfolio.json.
+
+    Without matplotlib the report is written without figures and says so: a training run is not lost for a picture.
+    The certificate is checked again here; a report never repeats a claim that does not hold.
+
+    Raises
+    ------
+    StoreError : the directory is damaged or unsafe. InvalidCertificate : its certificate does not hold.
+    """
+    from palm_opt.align.portfolio import MANIFEST, Portfolio
+    from palm_opt.align.store import file_sha256
+    from palm_opt.report.html import write_report
+
+    root = Path(directory)
+    _forget_report(root)
+    portfolio = Portfolio.load(root, check=False)
+    values = _values(portfolio)
+    result = _result(portfolio, values)
+    frontier = _frontier(values, result)
+    title = f"{root.resolve().name}: policies trained from {portfolio.base_model['name']}"
+    path = write_report(root / "report.html", values, result, frontier, portfolio, title)
+    document = json.loads((root / MANIFEST).read_bytes())
+    document["files"]["report.html"] = file_sha256(path)
+    write_json(root / MANIFEST, document)
+    return path
+
+
+def _forget_report(root: Path) -> None:
+    """Strike the old report from the manifest first: a crash then leaves a directory that still loads."""
+    from palm_opt.align.portfolio import MANIFEST, safe_file
+
+    if not root.is_dir():
+        raise StoreError(f"{root}: no such portfolio directory")
+    try:
+        document = json.loads(safe_file(root, MANIFEST).read_bytes())
+        listed = document["files"].pop("report.html", None) is not None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreError(f"{root / MANIFEST}: not a manifest: {error}") from None
+    if listed:
+        write_json(root / MANIFEST, document)
+
+
+def _values(portfolio: Portfolio) -> ValueMatrix:
+    """The table of all measured candidates, on the scale that the certificate is about."""
+    path = portfolio.path / "values.csv"
+    if not portfolio.has("values.csv"):
+        raise StoreError(f"{path}: not listed in the manifest; there is nothing to report on")
+    plain = all(pair == (0.0, 1.0) for pair in portfolio.ranges)
+    return ValueMatrix.read(path, "member", portfolio.rewards, None, "none" if plain else portfolio.ranges)
+
+
+def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
+    """What the certificate of the directory proves, checked again; without one, that all members serve everyone."""
+    from palm_opt import certificate as checker
+    from palm_opt.certify import certify
+    from palm_opt.separation import regret
+
+    if not portfolio.has("certificate.json"):
+        return certify(values, [member.name for member in portfolio.members], epsilon=0.0)
+    document = checker.read_certificate(portfolio.path / "certificate.json")
+    proved = checker.check(document, values.problem())
+    members = values.indices(document["members"])
+    worst = regret(values, members, proved.epsilon)
+    closed = proved.lower_bound == proved.cost
+    return Result(
+        status=Status.OPTIMAL if closed else Status.FEASIBLE,
+        stop=Stop.PROVED if closed else Stop.FINISHED,
+        members=tuple(values.names[i] for i in members),
+        indices=members,
+        cost=float(proved.cost),
+        lower_bound=float(proved.lower_bound),
+        epsilon=proved.epsilon,
+        delta=proved.delta,
+        regret=worst.worst,
+        worst_weight=np.asarray(worst.weight),
+        certificate=Certificate(document),
+        claimed_bound=None,
+        backend="",
+        seconds=0.0,
+    )
+
+
+def _frontier(values: ValueMatrix, result: Result | Certified) -> list[Result] | None:
+    """The size-quality trade-off of the pool, where that is a matter of seconds."""
+    from palm_opt.frontier import frontier
+
+    if values.n > _FRONTIER_ROWS or isinstance(result, Certified):
+        return None
+    fixed: dict[str, Any] = {"epsilon": result.epsilon}
+    limits = Settings(time_limit=_FRONTIER_SECONDS, threads=1)
+    return frontier(values, "delta", max(2, min(result.size + 3, _FRONTIER_SIZES, values.n)), **fixed, settings=limits)
