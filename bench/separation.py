@@ -14,6 +14,7 @@ import argparse
 import json
 import statistics
 import time
+from pathlib import Path
 
 import cvxpy
 import highspy
@@ -117,8 +118,9 @@ def main() -> None:
         )
         assert error < 1e-9
     if options.json:
-        with open(options.json, "w", encoding="utf-8") as stream:
-            json.dump({"command": "python bench/separation.py", "rows": rows}, stream, indent=1)
+        Path(options.json).write_text(
+            json.dumps({"command": "python bench/separation.py", "rows": rows}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

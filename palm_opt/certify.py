@@ -101,8 +101,8 @@ def _least_epsilon(values: ValueMatrix, rows: tuple[int, ...], delta: float, thr
         opt = Fraction(pool.exact.best(weight, pool.front.tolist()), total)
         if opt <= 0:
             raise ProblemError(
-                f"certify: no epsilon keeps delta={delta:g}: OPT is {float(opt):g} at a weight where the portfolio falls"
-                " short, and a relative tolerance needs OPT > 0; use delta, or a scale with non-negative values"
+                f"certify: no epsilon keeps delta={delta:g}: OPT is {float(opt):g} at a weight where the portfolio"
+                " falls short, and a relative tolerance needs OPT > 0; use delta, or a scale with non-negative values"
             )
         following = ceil_float(1 - (served + pool.exact.delta) / opt)
         if following >= 1:

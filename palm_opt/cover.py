@@ -1,4 +1,4 @@
-"""The cover problem: witness weights (rows) against candidates (columns), exact to the last tie (docs/theory.md, L2, L3)."""
+"""The cover problem: witness weights against candidates, exact to the last tie (docs/theory.md, L2, L3)."""
 
 from __future__ import annotations
 
@@ -136,7 +136,9 @@ class Witnesses:
             self.floats = np.concatenate([self.floats, floats])
             opt, _ = _core.support(self._front_values, floats)
             self._opt = np.concatenate([self._opt, opt])
-            self._best.extend(self._exact_best(weight, w, o) for weight, w, o in zip(exact_new, floats, opt, strict=True))
+            self._best.extend(
+                self._exact_best(weight, w, o) for weight, w, o in zip(exact_new, floats, opt, strict=True)
+            )
         return places
 
     def coverage(self, columns: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -256,14 +258,18 @@ def formulate(
 
     pool = Pool(values if isinstance(values, ValueMatrix) else ValueMatrix(values), epsilon, delta, require, forbid)
     rows = Witnesses(pool)
-    points = start(np.random.default_rng(seed), pool.values.d) if weights is None else np.atleast_2d(np.asarray(weights))
-    if points.shape[1] != pool.values.d or not (np.isfinite(points).all() and (points >= 0).all() and points.any(1).all()):
+    points = (
+        start(np.random.default_rng(seed), pool.values.d) if weights is None else np.atleast_2d(np.asarray(weights))
+    )
+    if points.shape[1] != pool.values.d or not (
+        np.isfinite(points).all() and (points >= 0).all() and points.any(1).all()
+    ):
         raise ProblemError(f"weights: expected shape (m, {pool.values.d}), entries >= 0, no row all zero")
     rows.add([integer_weight(point) for point in points.tolist()])
     fixed = tuple(int(np.searchsorted(pool.columns, i)) for i in pool.required)
     cover = Cover(rows.coverage(pool.columns), pool.values.costs[pool.columns], fixed)
     names = [pool.values.names[i] for i in pool.columns]
-    makers = {"cpsat": cpsat.model, "cvxpy": cvxpy.model}
+    makers: dict[str, Any] = {"cpsat": cpsat.model, "cvxpy": cvxpy.model}
     if library not in makers:
         raise BackendNotFound(f"formulate: no library {library!r}; it knows {', '.join(makers)}")
     return makers[library](cover, names)[0]

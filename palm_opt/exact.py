@@ -112,8 +112,7 @@ def game_exact(
     goal = [Fraction(x) for x in target]
     columns = [[*(Fraction(x) for x in member), Fraction(1)] for member in members]
     one, zero = Fraction(1), Fraction(0)
-    for k in range(d):
-        columns.append([-one if row == k else zero for row in range(d)] + [zero])
+    columns.extend([-one if row == k else zero for row in range(d)] + [zero] for k in range(d))
     first = max(range(m), key=lambda j: members[j][0])
     basis = [m + d, *range(m + 1, m + d), first]
     inverse = [[zero] * (d + 1) for _ in range(d + 1)]
@@ -140,9 +139,7 @@ def _dot(a: Sequence[Fraction], b: Sequence[Fraction]) -> Fraction:
     return sum((p * q for p, q in zip(a, b, strict=True) if q), Fraction(0))
 
 
-def _entering(
-    dual: list[Fraction], row: list[Fraction], columns: list[list[Fraction]], basic: set[int]
-) -> int:
+def _entering(dual: list[Fraction], row: list[Fraction], columns: list[list[Fraction]], basic: set[int]) -> int:
     """Column with the smallest ratio of slack to pivot, ties to the smallest column."""
     best: tuple[Fraction, int] | None = None
     for j, column in enumerate(columns):

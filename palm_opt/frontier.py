@@ -81,7 +81,7 @@ def least_tolerance(
 
 
 class _Bracket:
-    """What is known: portfolios with the tolerance they keep, and tolerances at which more members are proved needed."""
+    """What is known: portfolios with the tolerance they keep, and tolerances that are proved to need more members."""
 
     def __init__(
         self,
@@ -118,7 +118,8 @@ class _Bracket:
         game = separate(np.zeros((1, self.values.d)), self.values.array, 1)
         if game.regret[0] > 1e-12:
             raise ProblemError(
-                f"vary='epsilon' needs OPT(w) >= 0 at every weight; it is {-game.regret[0]:.3g} at one: vary delta instead"
+                "vary='epsilon' needs OPT(w) >= 0 at every weight;"
+                f" it is {-game.regret[0]:.3g} at one: vary delta instead"
             )
 
     def _single(self) -> None:
@@ -186,10 +187,10 @@ class _Bracket:
 
     def _cover(self, tolerance: float, warm: tuple[int, ...] = ()) -> Result:
         left = self.settings.time_limit - (time.monotonic() - self.began)
-        tolerances = {"epsilon": self.epsilon, "delta": self.delta, self.vary: tolerance}
         result = solve(
             self.values,
-            **tolerances,
+            epsilon=tolerance if self.vary == "epsilon" else self.epsilon,
+            delta=tolerance if self.vary == "delta" else self.delta,
             backend=self.backend,
             require=self.required,
             forbid=self.forbidden,
@@ -212,7 +213,9 @@ class _Bracket:
         tolerance, members = self.upper(size)
         low = self.lower(size)
         if not members:
-            return dataclasses.replace(self._cover(1 - 2**-53 if self.vary == "epsilon" else self.delta), tolerance=None)
+            return dataclasses.replace(
+                self._cover(1 - 2**-53 if self.vary == "epsilon" else self.delta), tolerance=None
+            )
         stopped, self.stopped = self.stopped, None
         result = self._cover(tolerance, members)
         if not result.members:  # no time left: the portfolio in hand, with its quality alone

@@ -19,7 +19,7 @@ from palm_opt.result import Certificate
 from palm_opt.separation import Separation, separate
 from palm_opt.simplex import snap
 
-__all__ = ["Quality", "assemble", "check_quality", "ceil_float", "games"]
+__all__ = ["Quality", "assemble", "ceil_float", "check_quality", "games"]
 
 _GRAINS = (2**20, 2**36, 2**52)  # multipliers are rounded to these, coarse first: short certificates
 

@@ -14,14 +14,29 @@ from numpy.typing import NDArray
 
 from palm_opt.storage import write_json
 
-__all__ = ["Baseline", "Certificate", "Certified", "Metrics", "Progress", "Regret", "Result", "Settings", "Status", "Stop"]
+__all__ = [
+    "Baseline",
+    "Certificate",
+    "Certified",
+    "Metrics",
+    "Progress",
+    "Regret",
+    "Result",
+    "Settings",
+    "Status",
+    "Stop",
+]
 
 
 class Status(enum.StrEnum):
     """What is PROVED by the exact checker about a result, never what a backend claims."""
 
-    OPTIMAL = "OPTIMAL"  #: the portfolio keeps its promise everywhere and no cheaper one exists (or: the least tolerance)
-    FEASIBLE = "FEASIBLE"  #: the portfolio keeps its promise everywhere; `lower_bound` says how much smaller one could be
+    OPTIMAL = (
+        "OPTIMAL"  #: the portfolio keeps its promise everywhere and no cheaper one exists (or: the least tolerance)
+    )
+    FEASIBLE = (
+        "FEASIBLE"  #: the portfolio keeps its promise everywhere; `lower_bound` says how much smaller one could be
+    )
     INFEASIBLE = "INFEASIBLE"  #: no admissible portfolio keeps the promise; `worst_weight` is a witness
     UNKNOWN = "UNKNOWN"  #: stopped before any portfolio was proved
 
@@ -209,5 +224,3 @@ class Baseline:
     def size(self) -> int:
         """Number of members."""
         return len(self.indices)
-
-

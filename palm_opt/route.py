@@ -96,7 +96,14 @@ def _regret(portfolio: Portfolio, w: Mapping[str, float], value: float) -> float
     if portfolio.has("values.csv"):
         best = max(_score(portfolio, w, row) for row in _pool(portfolio))
         regret = max(0.0, best - value)
-        return regret if epsilon is None or delta is None else min(regret, epsilon * max(best, 0.0) + delta)
+        if epsilon is None or delta is None:
+            return regret
+        promised = epsilon * max(best, 0.0) + delta
+        if regret > promised + 1e-9:
+            raise StoreError(
+                f"{portfolio.path}: regret {regret:.6g} in values.csv, promised {promised:.6g}: not certified"
+            )
+        return min(regret, promised)  # the same up to rounding
     if epsilon is None or delta is None:
         raise StoreError(f"{portfolio.path}: neither values.csv nor a promise: no regret can be stated")
     return max(0.0, (value + delta) / (1 - epsilon) - value)

@@ -72,9 +72,8 @@ def _separate(targets: NDArray[np.float64], members: NDArray[np.float64]) -> Sep
         first = solved + 1
         if first == len(targets):
             break
-        *rest, more, steps = _core.game(targets[first:], members)
-        for whole, part in zip((regret, weights, position, multiplier), rest, strict=True):
-            whole[first:] = part
+        r, w, p, a, more, steps = _core.game(targets[first:], members)
+        regret[first:], weights[first:], position[first:], multiplier[first:] = r, w, p, a
         solved, pivots = first + more, pivots + steps
     return Separation(regret, weights, position, multiplier, pivots)
 

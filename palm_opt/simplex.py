@@ -44,8 +44,9 @@ def hybrid_grid(d: int, epsilon: float, delta: float, limit: int = 2_000_000) ->
     for top in range(d):  # the first entry that is 1 is `top`
         axes = [levels[:-1]] * top + [levels[-1:]] + [levels] * (d - top - 1)
         blocks.append(np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1))
-    grid = np.concatenate(blocks)
-    return grid / grid.sum(axis=1, keepdims=True)
+    grid: NDArray[np.float64] = np.concatenate(blocks)
+    grid /= grid.sum(axis=1, keepdims=True)
+    return grid
 
 
 def snap(weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -53,7 +54,8 @@ def snap(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     units = np.rint(np.clip(weights, 0.0, None) / weights.sum(axis=1, keepdims=True) * GRID).astype(np.int64)
     rows = np.arange(len(units))
     units[rows, units.argmax(axis=1)] += GRID - units.sum(axis=1)
-    return units / GRID
+    snapped: NDArray[np.float64] = units / GRID
+    return snapped
 
 
 def start(rng: np.random.Generator, d: int, per_reward: int = 60) -> NDArray[np.float64]:

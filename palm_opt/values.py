@@ -69,7 +69,7 @@ class ValueMatrix:
             raise ProblemError("rewards: '-' negates a column and needs its name, like '-latency'")
         _check_labels("rewards without their signs", [name.removeprefix("-") for name in self.rewards], d, "reward")
         self.costs = _costs(costs, n)
-        self.scale = _scale(scale, d)
+        self.scale: str | tuple[tuple[float, float], ...] = _scale(scale, d)
         self.signs = np.array([-1.0 if name.startswith("-") else 1.0 for name in self.rewards])
         self.array = self._scaled()
         self.raw.flags.writeable = self.array.flags.writeable = self.costs.flags.writeable = False
@@ -256,7 +256,7 @@ class ValueMatrix:
             rewards=list(self.rewards),
             values=self.raw.tolist(),
             costs=None if self.cost_column is None else self.costs.tolist(),
-            scale=self.scale if isinstance(self.scale, str) else [tuple(pair) for pair in self.scale],
+            scale=self.scale if isinstance(self.scale, str) else [(low, high) for low, high in self.scale],
         )
 
     @cached_property
@@ -300,7 +300,7 @@ class ValueMatrix:
     def _bounds(self, k: int) -> tuple[float | None, float | None]:
         if self.scale == "none":
             return None, None
-        if self.scale == "minmax":
+        if isinstance(self.scale, str):
             return float(self.raw[:, k].min()), float(self.raw[:, k].max())
         low, high = self.scale[k]
         return float(low), float(high)
@@ -317,7 +317,9 @@ class ValueMatrix:
                 column = self.raw[:, k] / 2
                 result[:, k] = ((column - low / 2) if sign > 0 else (high / 2 - column)) / width
         if not np.isfinite(result).all():
-            raise ProblemError(f"scale: the range {self.scale!r} is too narrow for these values; scaled values overflow")
+            raise ProblemError(
+                f"scale: the range {self.scale!r} is too narrow for these values; scaled values overflow"
+            )
         return result
 
 
@@ -412,7 +414,8 @@ def _nonblank(reader: Iterable[list[str]]) -> Iterator[list[str]]:
 
 
 def _names(column: Sequence[Any], place: Any) -> list[str]:
-    names, seen = [], {}
+    names: list[str] = []
+    seen: dict[str, int] = {}
     for i, cell in enumerate(column):
         name = "" if cell is None else str(cell)
         if not name:

@@ -2,10 +2,10 @@
  * The matrix game of separation by a dual simplex on d + 1 rows with an explicit inverse (see palm.h).
  *
  * Columns: 0..m-1 lambda_j with entries (p_j, 1); m..m+d-1 mu_k with entry -1 in row k; m+d the free variable t with
- * entries (1, .., 1, 0), always basic in row 0. Rows 0..d-1 belong to the rewards, row d is sum lambda = 1. Row 0 of the
- * inverse is (w, -s): a corner of the portfolio's envelope. The slack of a nonbasic column is s - w.p_j, or w_k: never
- * negative. Corners found are kept with their inverses; a candidate starts from the one that is best for it, and is
- * done without a pivot when that one is optimal.
+ * entries (1, .., 1, 0), always basic in row 0. Rows 0..d-1 belong to the rewards, row d is sum lambda = 1. Row 0 of
+ * the inverse is (w, -s): a corner of the portfolio's envelope. The slack of a nonbasic column is s - w.p_j, or w_k:
+ * never negative. Corners found are kept with their inverses; a candidate starts from the one that is best for it, and
+ * is done without a pivot when that one is optimal.
  *
  * Everything is inlined into one function per small d, so that the short loops have constant lengths.
  */

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from palm_opt.align.portfolio import Member, Portfolio
@@ -61,13 +59,3 @@ def run(
     from palm_opt.align import pipeline
 
     return pipeline.run(recipe, out, epsilon, delta, progress)
-
-
-class _Callable(ModuleType):
-    """`palm_opt.align` names this package and the function: whichever was bound first, calling it aligns."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Portfolio:
-        return align(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _Callable

@@ -106,6 +106,8 @@ def quiet(device: Device) -> Iterator[None]:
     """Keep the libraries' chatter off both streams and use as many threads as the recipe says; restored afterwards."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import warnings
+
     import torch
     import transformers
 
@@ -116,7 +118,9 @@ def quiet(device: Device) -> Iterator[None]:
     if device.threads:
         torch.set_num_threads(device.threads)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         torch.set_num_threads(threads)
         logging.set_verbosity(verbosity)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,13 @@ def load_prompts(recipe: Recipe) -> PromptSet:
         name = "select" if share < recipe.prompts.select else "certify" if share < held_out else "train"
         splits[name].append(row)
         overall.update(_canonical(row) + b"\n")
-    for name, least in (("train", 1), ("select", 2)):
+    trl = recipe.train.trl
+    rounds = max(1, trl.get("gradient_accumulation_steps", 1), trl.get("steps_per_generation", 1))
+    batch = math.ceil(recipe.train.batch * rounds / recipe.train.generations)  # prompts that TRL samples at a time
+    for name, least in (("train", batch), ("select", 2)):
         if len(splits[name]) < least:
             raise ProblemError(
-                f"{source}: {len(rows)} prompts leave {len(splits[name])} to the split {name!r}, expected at least {least}"
+                f"{source}: {len(rows)} prompts leave {len(splits[name])} to the split {name!r}, expected >= {least}"
             )
     parts = {name: tuple(split) for name, split in splits.items()}
     return PromptSet(sha256=overall.hexdigest(), **parts)

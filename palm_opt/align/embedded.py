@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["ANIMALS", "answer", "brevity", "courtesy", "helpfulness", "prompts"]
+__all__ = ["ANIMALS", "animal_of", "answer", "brevity", "courtesy", "helpfulness", "prompts"]
 
 LONGEST = 36  #: words at which brevity reaches 0
 
@@ -82,14 +82,15 @@ def answer(animal: str, rng: random.Random) -> str:
     return " " + " ".join([*before, *facts, *after])
 
 
-def _animal(prompt: str) -> str:
-    return next(word for word in re.findall(r"\w+", prompt) if word in ANIMALS)
+def animal_of(prompt: str) -> str:
+    """The animal that a prompt asks about."""
+    return next(word for word in ANIMALS if word in set(re.findall(r"\w+", prompt)))
 
 
 def helpfulness(prompts: Sequence[str], completions: Sequence[str], **_: Any) -> list[float]:
     """1 - 0.5^k for k different correct facts about the animal."""
     return [
-        1 - 0.5 ** sum(fact in text for fact in ANIMALS[_animal(prompt)])
+        1 - 0.5 ** sum(fact in text for fact in ANIMALS[animal_of(prompt)])
         for prompt, text in zip(prompts, completions, strict=True)
     ]
 

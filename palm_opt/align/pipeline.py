@@ -85,7 +85,7 @@ class _Session:
 
         named = dict(zip(self.recipe.reward_names, weight, strict=True))
         result = self.store.train(name, key, named, work)
-        self.say(f"trained {name} in {result['seconds']:.1f} s, training reward {result['training_reward']:.3f}")
+        self.say(f"trained {name} in {result['seconds']:.1f} s")
 
     def _held_out(self) -> list[Row]:
         from palm_opt.align.evaluate import sample_of

@@ -180,7 +180,7 @@ def _parse(path: Path, document: dict[str, Any]) -> Portfolio:
         promise = document["tolerances"]
         epsilon, delta = (None if promise[key] is None else _number(promise[key]) for key in ("epsilon", "delta"))
         beta = _number(document["beta"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise StoreError(f"{where}: {type(error).__name__}: {error}") from error
     return Portfolio(
         path, tuple(names), ranges, beta, members, document["base_model"], epsilon, delta,
@@ -194,7 +194,7 @@ def _member(entry: dict[str, Any], rewards: list[str]) -> Member:
         raise ValueError(f"member name {str(name)[:60]!r}: expected letters, digits, '.', '_', '+', '-'")
     if adapter is not None and adapter != f"adapters/{name}":
         raise ValueError(f"member {name}: unsafe adapter path {str(adapter)[:60]!r}, expected adapters/{name}")
-    tables = {}
+    tables: dict[str, dict[str, float] | None] = {}
     for key in ("weight", "value", "standard_error"):
         table = entry[key]
         if table is None and key == "weight":

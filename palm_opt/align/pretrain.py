@@ -57,7 +57,7 @@ def _corpus(count: int, rng: random.Random) -> list[tuple[str, str]]:
     pairs = []
     for _ in range(count):
         prompt = rng.choice(every)
-        pairs.append((prompt, embedded.answer(embedded._animal(prompt), rng)))
+        pairs.append((prompt, embedded.answer(embedded.animal_of(prompt), rng)))
     return pairs
 
 

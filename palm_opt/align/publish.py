@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from palm_opt.align.base import Base
 from palm_opt.align.portfolio import FORMAT, MANIFEST, Portfolio
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.store import Store
+from palm_opt.report import portfolio_report
 from palm_opt.result import Certificate
 from palm_opt.storage import atomic_path, write_json, write_text
 from palm_opt.values import ValueMatrix
@@ -58,13 +58,8 @@ def publish(store: Store, recipe: Recipe, base: Base, pool: Sequence[Candidate],
     else:
         choice.certificate.write(store.path / "certificate.json")
     (store.path / "report.html").unlink(missing_ok=True)
-    document = _manifest(store, recipe, base, pool, choice)
-    write_json(store.path / MANIFEST, document)
-    write_report = getattr(importlib.import_module("palm_opt.report"), "write_report", None)
-    if write_report is not None:
-        write_report(store.path)
-        document["files"].update(store.hashes(["report.html"]))
-        write_json(store.path / MANIFEST, document)
+    write_json(store.path / MANIFEST, _manifest(store, recipe, base, pool, choice))
+    portfolio_report(store.path)
     return Portfolio.load(store.path)
 
 

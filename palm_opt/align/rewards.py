@@ -1,4 +1,4 @@
-"""Reward functions: found by name, called as TRL calls them, clipped to their declared range, never silently missing."""
+"""Reward functions: found by name, called as TRL calls them, clipped to their range, never silently missing."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,7 +113,7 @@ class Store:
             for key, value in subject.items():
                 if opened[0].get(key) != value:
                     raise StoreError(
-                        f"{path}: written by a run with another {key}; use another --out, or the recipe it was made with"
+                        f"{path}: written by a run with another {key}; use another --out, or that recipe again"
                     )
         (path / "adapters").mkdir(exist_ok=True)
         for leftover in (path / "adapters").glob(f"{_TEMPORARY}*"):
@@ -141,6 +142,8 @@ class Store:
     def name_for(self, weight: Sequence[float], key: str) -> str:
         """The name of a training run: its weight in percent; with a piece of its key where that name is taken."""
         if known := self.entry("intent", key):
+            if not re.fullmatch(r"w-[0-9a-f-]{1,90}", str(known["name"])):
+                raise StoreError(f"{self.path / JOURNAL}: unsafe name {known['name']!r}")
             return str(known["name"])
         name = "w-" + "-".join(f"{100 * x:.0f}" for x in weight)
         taken = {entry["name"] for entry in self._entries if entry["event"] == "intent"}

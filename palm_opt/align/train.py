@@ -1,11 +1,12 @@
-"""One weight, one adapter: GRPO with LoRA on the scalarised objective w.r - beta KL, exactly as recipe and weight say."""
+"""One weight, one adapter: GRPO with LoRA on the scalarised objective w.r - beta KL, as recipe and weight say."""
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
+import shutil
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def train_adapter(
 
     A fresh base model is loaded each time: TRL changes the one it gets.
     """
+    import torch
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import PrinterCallback, ProgressCallback, set_seed
@@ -60,22 +62,24 @@ def train_adapter(
         target_modules=target if target == "all-linear" else [name.strip() for name in target.split(",")],
         task_type="CAUSAL_LM",
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer = GRPOTrainer(
-            model=load_model(base, recipe.device),
-            reward_funcs=list(rewards),
-            args=_arguments(weight, recipe, folder),
-            train_dataset=Dataset.from_list(list(prompts.train)),
-            processing_class=tokenizer,
-            peft_config=lora,
-        )
-        trainer.remove_callback(PrinterCallback)  # it prints to stdout
-        trainer.remove_callback(ProgressCallback)
-        trainer.train()
-        trainer.model.save_pretrained(folder, safe_serialization=True)
+    trainer = GRPOTrainer(
+        model=load_model(base, recipe.device),
+        reward_funcs=list(rewards),
+        args=_arguments(weight, recipe, folder),
+        train_dataset=Dataset.from_list(list(prompts.train)),
+        processing_class=tokenizer,
+        peft_config=lora,
+    )
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout
+    trainer.remove_callback(ProgressCallback)
+    trainer.train()
+    trainer.model.save_pretrained(folder, safe_serialization=True)
     _tidy(folder, base)
     logged = [entry["reward"] for entry in trainer.state.log_history if "reward" in entry]
+    del trainer
+    gc.collect()  # the next run needs the memory
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
     return {"seconds": time.perf_counter() - start, "training_reward": logged[-1] if logged else None}
 
 
@@ -122,8 +126,6 @@ def _arguments(weight: Sequence[float], recipe: Recipe, folder: Path) -> Any:
 
 def _tidy(folder: Path, base: Base) -> None:
     """Leave the adapter alone in its folder, and no machine path in its configuration."""
-    import shutil
-
     for item in folder.iterdir():
         if item.is_dir():
             shutil.rmtree(item)

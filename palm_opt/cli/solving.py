@@ -290,9 +290,9 @@ def read_problem(values: Path, document: Any) -> Any:
 def draw(values: ValueMatrix, result: Result | Certified, plot: Path | None, report: Path | None) -> None:
     """Write the figure and the report that were asked for."""
     if plot or report:
-        from palm_opt.report import write_plot, write_report
+        from palm_opt.report import quick_frontier, write_plot, write_report
 
         if plot:
             write_plot(plot, values, result)
         if report:
-            write_report(report, values, result)
+            write_report(report, values, result, quick_frontier(values, result))

@@ -2,6 +2,13 @@
 
 from palm_opt.report.html import write_report
 from palm_opt.report.plots import require_plot_libraries, write_frontier, write_plot
-from palm_opt.report.portfolio import portfolio_report
+from palm_opt.report.portfolio import portfolio_report, quick_frontier
 
-__all__ = ["portfolio_report", "require_plot_libraries", "write_frontier", "write_plot", "write_report"]
+__all__ = [
+    "portfolio_report",
+    "quick_frontier",
+    "require_plot_libraries",
+    "write_frontier",
+    "write_plot",
+    "write_report",
+]

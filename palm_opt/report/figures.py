@@ -220,7 +220,8 @@ def edge_bars(values: ValueMatrix, indices: Sequence[int]) -> Figure:
     with _drawing():
         columns = 1 if len(pairs) <= 3 else 2
         rows = math.ceil(len(pairs) / columns)
-        figure = _figure(8.6, 0.8 + 0.62 * rows)
+        figure = _figure(8.6, 0.9 + 0.68 * rows)
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.09)
         grid = figure.subplots(rows, columns, squeeze=False)
         members = values.array[list(indices)]
         for axes, pair in itertools.zip_longest(grid.ravel(), pairs):
@@ -244,7 +245,7 @@ def _legend(
 
     shown = list(indices)[:MAX_LEGEND]
     handles: list[Any] = [
-        Patch(facecolor=_colour(k), label=f"{k + 1}  {_label(values.names[i])}") for k, i in enumerate(shown)
+        Patch(facecolor=_colour(k), label=f"{k + 1}.  {_label(values.names[i])}") for k, i in enumerate(shown)
     ]
     if len(shown) < len(indices):
         handles.append(Patch(facecolor="none", label=f"and {len(indices) - len(shown)} more"))
@@ -268,7 +269,9 @@ def frontier_figure(results: Sequence[Result], vary: str) -> Figure:
         sizes = [size for size, _, _ in points]
         found = np.array([tolerance for _, tolerance, _ in points])
         bounds = np.array([_proved(result, tolerance) for _, tolerance, result in points])
-        axes.fill_between(sizes, bounds, found, color=COLOURS[0], alpha=0.25, lw=0, label="between found and proved")
+        if (found - bounds).max() > 0.004 * found.max():
+            label = "between found and proved"
+            axes.fill_between(sizes, bounds, found, color=COLOURS[0], alpha=0.25, lw=0, label=label)
         axes.plot(sizes, found, color=COLOURS[0], lw=2, zorder=2)
         closed = [result.status == "OPTIMAL" for _, _, result in points]
         for done, marker, label in ((True, "o", "proved least"), (False, "D", "found, gap open")):
@@ -301,20 +304,18 @@ def heat_table(values: ValueMatrix, indices: Sequence[int]) -> Figure | None:
         shade = (values.array[rows] - low) / np.where(high > low, high - low, 1)
         figure = _figure(min(10, 2.6 + 1.05 * values.d), 1.0 + 0.32 * len(rows))
         axes = figure.subplots()
-        axes.imshow(shade, cmap=_heat_map(), vmin=0, vmax=1, aspect="auto")
+        places = np.arange(values.d + 1) - 0.5, np.arange(len(rows) + 1) - 0.5
+        axes.pcolormesh(*places, shade, cmap=_heat_map(), vmin=0, vmax=1, edgecolors="white", linewidth=1.5)
+        axes.invert_yaxis()
         for (i, k), x in np.ndenumerate(values.array[rows]):
             axes.text(
                 k, i, f"{x:.3g}", ha="center", va="center", fontsize=8.5, color="white" if shade[i, k] > 0.72 else INK
             )
-        names = [f"{_label(values.names[i])}  {k + 1}" for k, i in enumerate(rows)]
+        names = [f"{k + 1}.  {_label(values.names[i])}" for k, i in enumerate(rows)]
         axes.set_yticks(range(len(rows)), names)
         turned: dict[str, Any] = {"rotation": 30, "ha": "left"} if values.d > 4 else {}
         axes.set_xticks(range(values.d), [_label(name, 18) for name in values.rewards], **turned)
         axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
-        axes.set_xticks(np.arange(1, values.d) - 0.5, minor=True)
-        axes.set_yticks(np.arange(1, len(rows)) - 0.5, minor=True)
-        axes.grid(which="minor", color="white", lw=1.5)
-        axes.tick_params(which="minor", length=0)
         axes.spines[:].set_visible(False)
     return figure
 
@@ -345,7 +346,7 @@ def error_bars(members: Sequence[Mapping[str, Any]], rewards: Sequence[str]) -> 
             axes.set_title(_label(reward, 22), fontsize=9)
             axes.grid(axis="x", color=FAINT, lw=0.5, alpha=0.6)
             axes.tick_params(axis="y", length=0)
-        panels[0].set_yticks(y, [f"{_label(str(member['name']))}  {k + 1}" for k, member in enumerate(shown)])
+        panels[0].set_yticks(y, [f"{k + 1}.  {_label(str(member['name']))}" for k, member in enumerate(shown)])
         panels[0].set_ylim(len(shown) - 0.5, -0.5)
     return figure
 

@@ -16,7 +16,7 @@ from palm_opt.values import ValueMatrix
 if TYPE_CHECKING:
     from palm_opt.align.portfolio import Portfolio
 
-__all__ = ["portfolio_report"]
+__all__ = ["portfolio_report", "quick_frontier"]
 
 _FRONTIER_ROWS, _FRONTIER_SIZES, _FRONTIER_SECONDS = 500, 10, 20.0
 
@@ -40,7 +40,7 @@ def portfolio_report(directory: str | Path) -> Path:
     portfolio = Portfolio.load(root, check=False)
     values = _values(portfolio)
     result = _result(portfolio, values)
-    frontier = _frontier(values, result)
+    frontier = quick_frontier(values, result)
     title = f"{root.resolve().name}: policies trained from {portfolio.base_model['name']}"
     path = write_report(root / "report.html", values, result, frontier, portfolio, title)
     document = json.loads((root / MANIFEST).read_bytes())
@@ -104,12 +104,19 @@ def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
     )
 
 
-def _frontier(values: ValueMatrix, result: Result | Certified) -> list[Result] | None:
-    """The size-quality trade-off of the pool, where that is a matter of seconds."""
+def quick_frontier(values: ValueMatrix, result: Result | Certified) -> list[Result] | None:
+    """Return the size-quality trade-off of the pool at the result's epsilon, where that is a matter of seconds."""
     from palm_opt.frontier import frontier
 
-    if values.n > _FRONTIER_ROWS or isinstance(result, Certified):
+    if values.n > _FRONTIER_ROWS or not values.unit_costs or isinstance(result, Certified) or not result.indices:
         return None
-    fixed: dict[str, Any] = {"epsilon": result.epsilon}
-    limits = Settings(time_limit=_FRONTIER_SECONDS, threads=1)
-    return frontier(values, "delta", max(2, min(result.size + 3, _FRONTIER_SIZES, values.n)), **fixed, settings=limits)
+    document: dict[str, Any] = dict(result.certificate or {})
+    return frontier(
+        values,
+        "delta",
+        max(2, min(result.size + 3, _FRONTIER_SIZES, values.n)),
+        epsilon=result.epsilon,
+        require=document.get("required", ()),
+        forbid=document.get("forbidden", ()),
+        settings=Settings(time_limit=_FRONTIER_SECONDS, threads=1),
+    )

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.verify import brute_force, verify_result
 
 import palm_opt as palm
 from palm_opt.errors import ProblemError
+from tests.verify import brute_force, verify_result
 
 ENTRY = st.integers(-2, 8).map(lambda k: k / 8) | st.floats(0, 1, width=16)
 

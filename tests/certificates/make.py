@@ -262,6 +262,7 @@ def correct() -> dict[str, tuple[Pool, dict[str, Any] | None]]:
     odd_costs = Pool(FAN, costs=[0.1, 0.2, 0.3, 0.4, 0.5, 0.0, 0.7])
     negative = Pool([[x - 2 for x in row] for row in FAN])
     latency = Pool([[a, 10 - 8 * b] for a, b in FAN], rewards=["a", "-latency"], scale="minmax", names=list("ABCDEFG"))
+    negated = Pool([[a, -b] for a, b in FAN], rewards=["a", "-b"])
     ranged = Pool(FAN, rewards=["a", "-b"], scale=RANGES)
     wide = Pool([[1e300, 5e-324], [5e-324, 1e300], [1e299, 1e299]])
     triangle = Pool([[1, 1, 0], [0, 1, 1], [1, 0, 1]])
@@ -290,6 +291,7 @@ def correct() -> dict[str, tuple[Pool, dict[str, Any] | None]]:
         "negative-values": (negative, build(negative, delta=0.1)),
         "negative-epsilon": (negative, build(negative, epsilon=0.03125, delta=0.1)),
         "negated-minmax-names": (latency, build(latency, delta=0.125)),
+        "negated": (negated, build(negated, delta=0.1)),
         "ranges": (ranged, build(ranged, delta=0.1)),
         "wide-exponents": (wide, build(wide)),
         "unicode-names": (unicode_names, build(unicode_names, delta=0.1)),
@@ -342,6 +344,8 @@ def incorrect(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, Pool, d
         return pool, document
 
     none = [[1, 0]]
+    in_covers = [["branch", 0], ["packing", [[14, "1"]]], ["packing", []]]
+    in_uncovered = [["branch", 0], ["branch", 2], *[["uncovered", 14]] * 3]
     table: list[tuple[str, str, str, Any, str]] = [
         ("sha256", "fan", "sha256", "0" * 64, "sha256"),
         ("other-scale", "fan", "scale", "minmax", "sha256"),
@@ -402,6 +406,14 @@ def incorrect(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, Pool, d
             "branching.nodes",
             [["branch", 4]] + [["uncovered", 0]] * 2,
             "undecided",
+        ),
+        ("tree-packing-in", "triangle-branching", "branching.nodes", in_covers, "a candidate that is in covers it"),
+        (
+            "tree-uncovered-covered-in",
+            "triangle-branching",
+            "branching.nodes",
+            in_uncovered,
+            "that is in covers weight",
         ),
         ("tree-weight-beyond", "infeasible", "branching.nodes", [["uncovered", 1]], "not listed"),
         ("tree-packing-beyond", "fan", "branching.nodes", [["packing", [[9, "1"]]]], "not listed"),

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tests.verify import verify_result
 
 import palm_opt as palm
+from tests.verify import verify_result
 
 POOLS = st.tuples(st.integers(2, 30), st.integers(1, 5)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.floats(0, 1, width=32))

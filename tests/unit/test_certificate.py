@@ -171,6 +171,19 @@ def test_dominator_excuses_only_where_it_is_undecided_and_costs_no_more() -> Non
     document = make.build(pool, delta=0.5, proof=None, members=[0]) | {"lower_bound": "2", "branching": out}
     with pytest.raises(InvalidCertificate, match="leaf 2: the y that candidate 1 "):
         check(document, problem_of(pool))
+    out["nodes"][2] = ["packing", [[0, "2"], [1, "2"]]]  # row 0 costs no more, and is out
+    pool = make.Pool(rows, costs=[2, 2])
+    document = make.build(pool, delta=0.5, proof=None, members=[0]) | {"lower_bound": "2", "branching": out}
+    with pytest.raises(InvalidCertificate, match="leaf 2: the y that candidate 1 "):
+        check(document, problem_of(pool))
+
+
+def test_minmax_is_over_all_rows_the_dominated_too() -> None:
+    """Without the last row the columns would be half as wide, and delta half as large in their units."""
+    pool = make.Pool([[0.5, 1], [1, 0.5], [0, 0]], scale="minmax")
+    document = make.build(pool, delta=0.5)
+    assert document is not None and document["dominators"][2] >= 0
+    assert check(document, problem_of(pool)).members == 1
 
 
 def test_optimum_ranges_over_forbidden_rows() -> None:

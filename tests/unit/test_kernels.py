@@ -118,7 +118,9 @@ def test_coverage_and_support_against_numpy(seed):
 def test_strides_and_shapes_are_respected():
     rng = np.random.default_rng(0)
     wide = rng.random((50, 8))
-    np.testing.assert_array_equal(_core.game(wide[:, ::2], wide[::5, ::2])[0], _core.game(wide[:, ::2].copy(), wide[::5, ::2].copy())[0])
+    np.testing.assert_array_equal(
+        _core.game(wide[:, ::2], wide[::5, ::2])[0], _core.game(wide[:, ::2].copy(), wide[::5, ::2].copy())[0]
+    )
     with pytest.raises(ValueError, match="members"):
         _core.game(wide, wide[:, :3])
     with pytest.raises(ValueError, match="non-empty"):

@@ -1,0 +1,234 @@
+"""Real TRL runs, tiny: train, measure, certify, route; kill -9 and resume; refuse what is damaged."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import palm_opt as palm
+from palm_opt.align import Portfolio, align, load_recipe, run
+from palm_opt.align.store import read_journal
+
+for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
+    pytest.importorskip(_library)
+
+ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
+REWARDS = """
+def early(completions, **_):
+    return [sum(c in "abcdefgh" for c in text.lower()) / max(1, len(text)) for text in completions]
+
+
+def length(prompts, completions, hint, trainer_state, **_):
+    assert len(hint) == len(prompts)
+    return [float(len(text)) for text in completions]
+"""
+RECIPE = """
+seed = 3
+[model]
+base = "./base"
+[prompts]
+source = "prompts.jsonl"
+[rewards]
+early = { function = "own:early" }
+length = { function = "own:length", low = 0, high = 20 }
+[train]
+beta = 0.01
+steps = 2
+batch = 8
+generations = 4
+learning_rate = 1e-2
+[train.trl]
+max_grad_norm = 0.5
+[lora]
+r = 2
+[generation]
+max_new_tokens = 8
+[evaluation]
+prompts = 12
+generations = 3
+batch = 10
+[plan]
+lattice = 2
+delta = 0.02
+[device]
+threads = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe with a random base model of one small layer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from palm_opt.align import pretrain
+
+    folder = tmp_path_factory.mktemp("recipe")
+    (folder / "own.py").write_text(REWARDS)
+    prompts = [json.dumps({"prompt": f"Say something about {i}:", "hint": str(i)}) for i in range(60)]
+    (folder / "prompts.jsonl").write_text("\n".join(prompts))
+    (folder / "recipe.toml").write_text(RECIPE)
+    tokenizer = pretrain._tokenizer(["say something about the number of things"] * 3)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(
+        LlamaConfig(vocab_size=len(tokenizer), pad_token_id=0, eos_token_id=1, bos_token_id=None, **shape)
+    )
+    model.save_pretrained(folder / "base")
+    tokenizer.save_pretrained(folder / "base")
+    return folder / "recipe.toml"
+
+
+@pytest.fixture(scope="module")
+def aligned(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Portfolio:
+    return align(np.array(WEIGHTS), recipe, tmp_path_factory.mktemp("out") / "p", progress=lambda line: None)
+
+
+def results(path: Path) -> list[str]:
+    entries, _ = read_journal(path / "journal.jsonl")
+    return [entry["name"] for entry in entries if entry["event"] == "result"]
+
+
+def test_align_measures_everything(aligned: Portfolio, recipe: Path) -> None:
+    import pyarrow.parquet as parquet
+
+    assert [member.name for member in aligned.members] == ["base", "w-100-0", "w-50-50", "w-0-100"]
+    assert aligned.members[0].adapter is None and aligned.members[0].kl == 0.0
+    assert aligned.members[1].weight == {"early": 1.0, "length": 0.0}
+    assert aligned.ranges == ((0.0, 1.0), (0.0, 20.0)) and aligned.delta is None
+    rows = parquet.read_table(aligned.path / "evaluation.parquet").to_pylist()
+    assert set(rows[0]) == {"prompt", "member", "generation", "early", "length", "kl"}
+    for member in aligned.members:
+        own = [row for row in rows if row["member"] == member.name]
+        prompts = sorted({row["prompt"] for row in own})
+        assert len(own) == len(prompts) * 3 and len(prompts) == aligned.manifest["measured"]["prompts"]
+        for name in ("early", "length"):
+            means = [np.mean([row[name] for row in own if row["prompt"] == prompt]) for prompt in prompts]
+            assert member.value[name] == pytest.approx(np.mean(means))
+            assert member.standard_error[name] == pytest.approx(np.std(means, ddof=1) / np.sqrt(len(means)))
+    values = palm.ValueMatrix.read(aligned.path / "values.csv", id="member")
+    assert values.names == tuple(member.name for member in aligned.members)
+    assert values.raw[2].tolist() == list(aligned.members[2].value.values())
+
+
+def test_adapters_differ_and_are_plain(aligned: Portfolio) -> None:
+    from safetensors.numpy import load_file
+
+    tensors = []
+    for member in aligned.members[1:]:
+        assert member.adapter is not None
+        folder = aligned.path / member.adapter
+        names = ["adapter_config.json", "adapter_model.safetensors", "training.json"]
+        assert sorted(item.name for item in folder.iterdir()) == names
+        text = (folder / "adapter_config.json").read_text()
+        assert "/tmp" not in text and str(Path.home()) not in text
+        tensors.append(np.concatenate([x.ravel() for _, x in sorted(load_file(folder / names[1]).items())]))
+    assert not np.array_equal(tensors[0], tensors[2]) and np.abs(tensors[0]).max() > 0
+
+
+def test_same_call_again_trains_and_measures_nothing(aligned: Portfolio, recipe: Path) -> None:
+    before = (aligned.path / "journal.jsonl").read_bytes()
+    lines: list[str] = []
+    again = align(WEIGHTS, recipe, aligned.path, progress=lines.append)
+    assert again.members == aligned.members and "3 trained before, 0 to train" in lines[0]
+    assert (aligned.path / "journal.jsonl").read_bytes() == before
+
+
+def test_run_reuses_and_certifies(aligned: Portfolio, recipe: Path) -> None:
+    chosen = run(recipe, aligned.path, progress=lambda line: None)  # its lattice has the same three weights
+    assert len(results(aligned.path)) == 3
+    assert chosen.delta == 0.02 and {m.name for m in chosen.members} <= {m.name for m in aligned.members}
+    checker = [sys.executable, ROOT / "palm_opt" / "certificate.py", "certificate.json", "values.csv"]
+    said = subprocess.run(checker, cwd=aligned.path, capture_output=True, text=True, check=True).stdout
+    assert said.startswith(f"VERIFIED kind=exact members={len(chosen.members)} ")
+    values = palm.ValueMatrix.read(aligned.path / "values.csv", id="member", scale=chosen.ranges)
+    for weight in np.random.default_rng(0).dirichlet(np.ones(2), size=50):
+        found = palm.route(aligned.path, dict(zip(chosen.rewards, map(float, weight), strict=True)))
+        assert found.regret <= 0.02 and found.member in {m.name for m in chosen.members}
+        assert found.regret == pytest.approx(max(0.0, (values.array @ weight).max() - found.value), abs=1e-12)
+    tighter = run(recipe, aligned.path, delta=0.0, progress=lambda line: None)
+    assert len(tighter.members) >= len(chosen.members) and len(results(aligned.path)) == 3
+    one = run(recipe, aligned.path, delta=1.0, progress=lambda line: None)
+    assert len(one.members) == 1
+
+
+def test_training_is_reproducible(aligned: Portfolio, recipe: Path, tmp_path: Path) -> None:
+    again = align([[0.5, 0.5]], recipe, tmp_path / "again", progress=lambda line: None)
+    first = aligned.manifest["files"]["adapters/w-50-50/adapter_model.safetensors"]
+    assert again.manifest["files"]["adapters/w-50-50/adapter_model.safetensors"] == first
+    assert again.member("w-50-50").value == aligned.member("w-50-50").value
+
+
+def test_other_recipe_is_refused(aligned: Portfolio, recipe: Path, tmp_path: Path) -> None:
+    other = recipe.with_name("other.toml")
+    other.write_text(RECIPE.replace("seed = 3", "seed = 4"))
+    with pytest.raises(palm.StoreError, match="another recipe"):
+        align(WEIGHTS, other, aligned.path, progress=lambda line: None)
+
+
+def test_a_reward_that_returns_none_stops_training(recipe: Path, tmp_path: Path) -> None:
+    bad = recipe.with_name("bad.toml")
+    recipe.with_name("bad_rewards.py").write_text("def none(completions, **_):\n    return [None] * len(completions)\n")
+    bad.write_text(RECIPE.replace("own:early", "bad_rewards:none"))
+    with pytest.raises(palm.ProblemError, match=r"reward 'early': expected a number, got None for the prompt 'Say"):
+        align([[1.0, 0.0]], bad, tmp_path / "p", progress=lambda line: None)
+    assert results(tmp_path / "p") == []
+
+
+def test_kill_9_then_the_same_command_trains_only_what_is_missing(recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p"
+    code = f"import palm_opt\npalm_opt.align({WEIGHTS!r}, {str(recipe)!r}, {str(out)!r})\n"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 120
+        while not (out / "journal.jsonl").exists() or not results(out):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    done = results(out)
+    assert 1 <= len(done) < 3
+    weights = out / "adapters" / done[0] / "adapter_model.safetensors"
+    before = weights.stat().st_mtime_ns
+    lines: list[str] = []
+    portfolio = align(WEIGHTS, recipe, out, progress=lines.append)
+    assert f"{len(done)} trained before, {3 - len(done)} to train" in lines[0]
+    assert weights.stat().st_mtime_ns == before
+    assert len(results(out)) == len(set(results(out))) == 3 and len(portfolio.members) == 4
+    assert not [item for item in (out / "adapters").iterdir() if item.name.startswith(".")]
+
+
+def test_stdout_stays_empty(recipe: Path, tmp_path: Path) -> None:
+    code = f"import palm_opt\npalm_opt.align([[0.5, 0.5]], {str(recipe)!r}, {str(tmp_path / 'p')!r})\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0] == "1 weights: 0 trained before, 1 to train"
+    assert [line.split()[0] for line in lines[1:]] == ["trained", "measured", "measured"]
+
+
+def test_embedded_recipe_shows_a_trade_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded default, its training cut to the three corners and a few steps."""
+    monkeypatch.setenv("PALM_CACHE", str(tmp_path / "cache"))
+    text = (ROOT / "examples" / "embedded.toml").read_text()
+    for old, new in (("steps = 24", "steps = 10"), ("lattice = 4", "lattice = 1"), ("prompts = 256", "prompts = 64")):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "recipe.toml").write_text(text)
+    assert load_recipe(tmp_path / "recipe.toml").train.steps == 10
+    run(tmp_path / "recipe.toml", tmp_path / "p", delta=0.01, progress=lambda line: None)
+    with (tmp_path / "p" / "values.csv").open() as stream:
+        rows = {row["member"]: row for row in csv.DictReader(stream)}
+    for name, corner in (("helpfulness", "w-100-0-0"), ("brevity", "w-0-100-0"), ("courtesy", "w-0-0-100")):
+        gain = float(rows[corner][name]) - float(rows["base"][name])
+        assert gain > 0.05, (name, gain)
+        assert max(rows, key=lambda member: float(rows[member][name])) == corner
