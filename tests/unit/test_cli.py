@@ -171,7 +171,7 @@ def test_verify_refuses_a_false_claim(values: Path, tmp_path: Path) -> None:
     certificate = tmp_path / "c.json"
     output("solve", values, *COLUMNS, "--delta", 0.1, "--certificate", certificate)
     document = json.loads(certificate.read_text())
-    document["delta"] = (0.0001).hex()
+    document["lower_bound"] = "4"
     certificate.write_text(json.dumps(document))
     done = palm("verify", certificate, values)
     assert done.returncode == 1 and done.stdout.splitlines()[-1].startswith("NOT VERIFIED: ")

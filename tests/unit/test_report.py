@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import itertools
 import json
 import re
 from html.parser import HTMLParser
@@ -146,8 +148,6 @@ def test_headline_claims_only_what_is_proved() -> None:
     result = palm.solve(values, delta=0.05)
     assert result.status is palm.Status.OPTIMAL and result.size >= 3
     assert headline(values, result).endswith(f"; no {result.size - 1} can.")
-    import dataclasses
-
     open_gap = dataclasses.replace(result, status=palm.Status.FEASIBLE, lower_bound=result.cost - 1)
     assert "can." not in headline(values, open_gap) and "may not be the smallest" in headline(values, open_gap)
 
@@ -166,7 +166,7 @@ def test_intervals_follow_the_best_member() -> None:
         a, b = rng.integers(0, 5, (2, int(rng.integers(1, 8)))).astype(float)
         pieces = intervals(a, b)
         assert pieces[0][1] == 0 and pieces[-1][2] == 1
-        assert all(first[2] == second[1] for first, second in zip(pieces, pieces[1:], strict=False))
+        assert all(first[2] == second[1] for first, second in itertools.pairwise(pieces))
         for member, low, high in pieces:
             for t in np.linspace(low, high, 5):
                 assert (1 - t) * a[member] + t * b[member] >= ((1 - t) * a + t * b).max() - 1e-12
