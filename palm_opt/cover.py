@@ -115,6 +115,7 @@ class Witnesses:
         self._front_values = pool.values.array[pool.front]
         self._size = np.abs(pool.values.array).max(axis=0)
         self._coverage: dict[int, NDArray[np.bool_]] = {}  # candidate -> (rows known when asked,)
+        self._matrix = np.zeros((0, len(pool.columns)), dtype=bool)
         self.doubtful = 0
 
     def __len__(self) -> int:
@@ -143,6 +144,11 @@ class Witnesses:
 
     def coverage(self, columns: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
         """(rows, columns): whether each candidate covers each weight, exactly."""
+        if columns is self.pool.columns:  # asked for in every round: kept as one matrix that grows
+            have = len(self._matrix)
+            if have < len(self):
+                self._matrix = np.concatenate([self._matrix, self._decide(columns.tolist(), have)])
+            return self._matrix
         columns = [int(i) for i in columns]
         missing: dict[int, list[int]] = {}
         for i in columns:

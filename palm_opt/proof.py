@@ -19,7 +19,7 @@ from palm_opt.result import Certificate
 from palm_opt.separation import Separation, separate
 from palm_opt.simplex import snap
 
-__all__ = ["Quality", "assemble", "ceil_float", "check_quality", "games"]
+__all__ = ["Quality", "assemble", "ceil_float", "check_quality", "everything", "games"]
 
 _GRAINS = (2**20, 2**36, 2**52)  # multipliers are rounded to these, coarse first: short certificates
 
@@ -71,6 +71,25 @@ def check_quality(pool: Pool, members: Sequence[int], threads: int = 0, limit: i
         divisor = math.gcd(*mixture.values())
         multipliers.append([i, *(x for j, share in sorted(mixture.items()) for x in (j, share // divisor))])
     return Quality(multipliers, [], *facts, exact)
+
+
+def everything(pool: Pool) -> tuple[tuple[int, ...], Quality] | None:
+    """All columns as a portfolio, if each undominated candidate is among them and serves itself: an instant incumbent."""
+    members = tuple(pool.columns.tolist())
+    place = {i: k for k, i in enumerate(members)}
+    front = pool.front.tolist()
+    if not all(i in place and pool.exact.proves(i, members, {place[i]: 1}) for i in front):
+        return None
+    lowest = separate(np.zeros((1, pool.values.d)), pool.values.array[pool.front], 1)  # max over w of -OPT(w)
+    return members, Quality(
+        [[i, place[i], 1] for i in front],
+        [],
+        pool.epsilon * float(lowest.regret[0]),
+        lowest.weights[0],
+        1,
+        lowest.pivots,
+        0,
+    )
 
 
 def _round(

@@ -69,12 +69,14 @@ class Settings:
     node_limit : branching nodes of the size proof.
     seed : seed of every random choice.
     threads : threads of kernels and backends; 0 for all cores.
+    deterministic : same input, same bytes, also from parallel backends; CP-SAT is many times slower this way.
     """
 
     time_limit: float = math.inf
     node_limit: int = 20_000
     seed: int = 0
     threads: int = 0
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)

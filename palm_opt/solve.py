@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import threading
 import time
@@ -18,7 +20,7 @@ from palm_opt.backends.greedy import solve_cover as greedy
 from palm_opt.bounds import Cheaper, SizeProof, branch, infeasible, packing
 from palm_opt.cover import Cover, Pool, Witnesses
 from palm_opt.errors import ProblemError
-from palm_opt.proof import Quality, assemble, check_quality
+from palm_opt.proof import Quality, assemble, check_quality, everything
 from palm_opt.result import Progress, Result, Settings, Status, Stop
 from palm_opt.simplex import start
 from palm_opt.values import ValueMatrix
@@ -26,6 +28,8 @@ from palm_opt.values import ValueMatrix
 __all__ = ["Callback", "solve"]
 
 Callback = Callable[[Progress], Any]
+
+_RESTARTS = 8  # rounds in which the first heuristic covers all rows anew
 
 
 def solve(
@@ -98,7 +102,7 @@ class _Search:
         self.propose: SolveCover = load(backend)
         self.warm = warm
         self.began = time.monotonic()
-        self.budget = Budget(self.began + settings.time_limit, settings.threads, settings.seed)
+        self.budget = Budget(self.began + settings.time_limit, settings.threads, settings.seed, settings.deterministic)
         self.rows = Witnesses(pool)
         self.members: tuple[int, ...] = ()
         self.quality: Quality | None = None
@@ -161,6 +165,9 @@ class _Search:
         self.rows.add(start(np.random.default_rng(self.settings.seed), self.pool.values.d))
         if self._impossible():
             return
+        instant = everything(self.pool)
+        if instant is not None:
+            self.members, self.quality = instant
         if self.warm:
             self._improve(tuple(sorted({*self.warm, *self.pool.required} - self.pool.forbidden)))
         if not self._converge(greedy):
@@ -183,11 +190,17 @@ class _Search:
             self.stop = Stop.PROVED
 
     def _converge(self, propose: SolveCover) -> bool:
-        """Solve covers and add what they violate until the cover is a portfolio; False if none can exist."""
-        while True:
+        """Solve covers and add what they violate until the cover is a portfolio; False if none can exist.
+
+        After `_RESTARTS` rounds of the heuristic a cover is only extended, no longer started anew.
+        """
+        kept: tuple[int, ...] = ()
+        for attempt in itertools.count():
             self._check_limits()
             self.counts["rounds"] += 1
             cover, columns = self._cover()
+            if propose is greedy and attempt > _RESTARTS:
+                cover = dataclasses.replace(cover, fixed=tuple(sorted({*cover.fixed, *kept})))
             start_columns = tuple(np.flatnonzero(np.isin(columns, self.members)).tolist())
             answer = propose(cover, start_columns, self.budget)
             self.counts["backend_nodes"] += answer.nodes
@@ -197,6 +210,7 @@ class _Search:
             if answer.columns is None:
                 self._check_limits()
                 return not self._impossible()
+            kept = answer.columns
             if self._improve(tuple(int(columns[j]) for j in answer.columns)):
                 return True
             if self._impossible():
@@ -205,6 +219,7 @@ class _Search:
                 self._bound()
                 if self._proved():
                     return True
+        raise AssertionError("unreachable")
 
     def _cover(self) -> tuple[Cover, NDArray[np.int64]]:
         pool = self.pool

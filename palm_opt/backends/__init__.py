@@ -47,6 +47,7 @@ class Budget:
     deadline: float = float("inf")  #: on the clock of time.monotonic
     threads: int = 0
     seed: int = 0
+    deterministic: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     on_stop: list[Callable[[], None]] = field(default_factory=list)  #: called once when `stop` is set
 

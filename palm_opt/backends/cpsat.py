@@ -48,6 +48,7 @@ def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposa
     solver.parameters.num_workers = max(_WORKERS, budget.threads)
     solver.parameters.random_seed = budget.seed % (2**31)
     solver.parameters.catch_sigint_signal = False
+    solver.parameters.interleave_search = budget.deterministic
     if math.isfinite(budget.deadline):
         solver.parameters.max_time_in_seconds = max(0.01, budget.seconds)
     budget.on_stop.append(solver.stop_search)

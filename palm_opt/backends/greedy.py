@@ -15,13 +15,15 @@ def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposa
     matrix, costs = cover.matrix, np.maximum(cover.costs, 1e-12)
     chosen = list(cover.fixed)
     open_rows = ~matrix[:, chosen].any(axis=1)
+    gain = matrix[open_rows].sum(axis=0)
     while open_rows.any():
-        gain = matrix[open_rows].sum(axis=0)
         best = int((gain / costs).argmax())
         if gain[best] == 0:
             return Proposal(None, float("inf"), False)
         chosen.append(best)
-        open_rows &= ~matrix[:, best]
+        newly = open_rows & matrix[:, best]
+        gain -= matrix[newly].sum(axis=0)
+        open_rows &= ~newly
     return Proposal(prune(cover, chosen), 0.0, False)
 
 

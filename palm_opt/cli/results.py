@@ -121,7 +121,7 @@ def member_table(values: ValueMatrix, indices: Sequence[int]) -> str:
 
     usage = shares(values, indices)
     shown = values.rewards[:8]
-    header = ["member", "serves", "cost", *(short(name, 16) for name in shown)]
+    header = ["member", "serves", "cost", *(short(name, 24 if values.d <= 4 else 16) for name in shown)]
     rows = [
         [
             short(values.names[i]),

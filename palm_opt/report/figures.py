@@ -65,11 +65,13 @@ def _drawing() -> Iterator[None]:
         yield
 
 
-def _figure(width: float, height: float) -> Figure:
+def _figure(width: float, height: float, pad: float = 0.04) -> Figure:
+    """Make an empty figure; `pad` inches are kept free around each panel."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=pad, h_pad=pad))
     FigureCanvasAgg(figure)
     return figure
 
@@ -220,8 +222,7 @@ def edge_bars(values: ValueMatrix, indices: Sequence[int]) -> Figure:
     with _drawing():
         columns = 1 if len(pairs) <= 3 else 2
         rows = math.ceil(len(pairs) / columns)
-        figure = _figure(8.6, 0.9 + 0.68 * rows)
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.09)
+        figure = _figure(8.6, 0.9 + 0.68 * rows, pad=0.09)
         grid = figure.subplots(rows, columns, squeeze=False)
         members = values.array[list(indices)]
         for axes, pair in itertools.zip_longest(grid.ravel(), pairs):

