@@ -28,7 +28,7 @@ TABLES = [
         "title": "AlpacaEval 2, verified entries: quality against length",
         "file": HERE / "alpaca_eval" / "values.csv",
         "id": "model",
-        "rewards": ["length_controlled_winrate", "discrete_win_rate", "-avg_length"],
+        "rewards": ["length_controlled_winrate", "win_rate", "-avg_length"],
         "delta": 0.02,
     },
 ]

@@ -160,7 +160,7 @@ class Witnesses:
             for k, i in enumerate(some):
                 old = self._coverage.get(i)
                 self._coverage[i] = block[:, k] if old is None else np.concatenate([old, block[:, k]])
-        return np.stack([self._coverage[i] for i in columns], axis=1) if columns else np.zeros((len(self), 0), bool)
+        return np.stack([self._coverage[i] for i in columns], axis=1) if columns else self._decide([], 0)
 
     def _exact_best(self, weight: Weight, w: NDArray[np.float64], opt: float) -> int:
         products = self._front_values @ w
@@ -169,6 +169,8 @@ class Witnesses:
 
     def _decide(self, candidates: list[int], first: int) -> NDArray[np.bool_]:
         pool = self.pool
+        if not candidates:
+            return np.zeros((len(self) - first, 0), dtype=bool)
         weights, opt = self.floats[first:], self._opt[first:]
         threshold = (1 - pool.epsilon) * opt - pool.delta
         doubt = DOUBT * (2 * weights @ self._size + pool.delta)

@@ -156,7 +156,7 @@ class _Bracket:
             high, _ = self.upper(size)
             low = self.lower(size)
             below = math.nextafter(high, -1.0)
-            if high == 0 or low >= below:
+            if high == 0 or low >= below or (high == math.inf and low >= (0.99 if self.vary == "epsilon" else 0.0)):
                 break
             wide = not math.isfinite(high) or high - max(low, 0.0) > _CLOSE * high
             if wide and low < 0:

@@ -31,7 +31,9 @@ def read_leaderboard(wheel: Path | None) -> str:
             return archive.read(f"alpaca_eval/{LEADERBOARD}").decode()
     spec = importlib.util.find_spec("alpaca_eval")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("error: alpaca-eval is not installed: pip install --no-deps alpaca-eval==0.6.6, or give --wheel")
+        raise SystemExit(
+            "error: alpaca-eval is not installed: pip install --no-deps alpaca-eval==0.6.6, or give --wheel"
+        )
     return (Path(spec.submodule_search_locations[0]) / LEADERBOARD).read_text(encoding="utf-8")
 
 

