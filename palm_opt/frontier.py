@@ -212,10 +212,11 @@ class _Bracket:
     def _result(self, size: int) -> Result:
         tolerance, members = self.upper(size)
         low = self.lower(size)
-        if not members:
-            return dataclasses.replace(
-                self._cover(1 - 2**-53 if self.vary == "epsilon" else self.delta), tolerance=None
-            )
+        if not members:  # no tolerance is known that so few members keep
+            result = self._cover(max(low, 0.0))
+            if result.status is not Status.INFEASIBLE:
+                result = dataclasses.replace(result, status=Status.UNKNOWN, members=(), indices=(), certificate=None)
+            return dataclasses.replace(result, cost=math.inf, tolerance_lower_bound=max(low, 0.0))
         stopped, self.stopped = self.stopped, None
         result = self._cover(tolerance, members)
         if not result.members:  # no time left: the portfolio in hand, with its quality alone

@@ -74,7 +74,7 @@ def check_quality(pool: Pool, members: Sequence[int], threads: int = 0, limit: i
 
 
 def everything(pool: Pool) -> tuple[tuple[int, ...], Quality] | None:
-    """All columns as a portfolio, if each undominated candidate is among them and serves itself: an instant incumbent."""
+    """All columns as a portfolio, if each undominated candidate is among them and serves itself."""
     members = tuple(pool.columns.tolist())
     place = {i: k for k, i in enumerate(members)}
     front = pool.front.tolist()

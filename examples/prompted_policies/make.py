@@ -19,7 +19,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +38,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 HERE = Path(__file__).resolve().parent
 SEED = 20260101
 MAX_NEW_TOKENS = 32
-BATCH = 140
+BATCH = 210
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A system prompt at a temperature; `row` is its place in policies.toml and enters its seed."""
+    """A system prompt with its worked examples, at a temperature; `row` is its place in policies.toml (for the seed)."""
 
     name: str
     system: str
+    examples: tuple[tuple[str, str], ...]
     temperature: float
     row: int
 
@@ -60,7 +61,10 @@ def read_policies(path: Path) -> list[Policy]:
     """Every style at every one of its temperatures, in the order of the file."""
     styles = tomllib.loads(path.read_text(encoding="utf-8"))["style"]
     pairs = [(style, t) for style in styles for t in style["temperatures"]]
-    return [Policy(f"{s['name']}-t{t}", s["system"], float(t), row) for row, (s, t) in enumerate(pairs)]
+    return [
+        Policy(f"{s['name']}-t{t}", s["system"], tuple((q, a) for q, a in s.get("examples", [])), float(t), row)
+        for row, (s, t) in enumerate(pairs)
+    ]
 
 
 def load_model(dtype: torch.dtype) -> tuple[Any, Any]:
@@ -74,15 +78,17 @@ def load_model(dtype: torch.dtype) -> tuple[Any, Any]:
     return tokenizer, AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=dtype).eval()
 
 
-def chat_parts(tokenizer: Any, system: str, prompts: Sequence[str]) -> tuple[list[int], list[list[int]]]:
-    """Token ids of the chat template, cut where the user's turn begins: one prefix, and the rest of each request."""
-    mark, rest = "<|im_start|>user", []
-    prefix = ""
+def chat_parts(tokenizer: Any, policy: Policy, prompts: Sequence[str]) -> tuple[list[int], list[list[int]]]:
+    """Token ids of the chat template, cut where the last turn of the user begins: one prefix, and the rests."""
+    chat = [{"role": "system", "content": policy.system}]
+    for question, answer in policy.examples:
+        chat += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    prefix = tokenizer.apply_chat_template(chat, tokenize=False)
+    rest = []
     for prompt in prompts:
-        chat = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
-        text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        prefix, tail = text.split(mark, 1)
-        rest.append(tokenizer(mark + tail)["input_ids"])
+        turn = [*chat, {"role": "user", "content": prompt}]
+        text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        rest.append(tokenizer(text.removeprefix(prefix))["input_ids"])
     return tokenizer(prefix)["input_ids"], rest
 
 
@@ -135,7 +141,7 @@ def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
 def sample_policy(tokenizer: Any, model: Any, policy: Policy, prompts: Sequence[str]) -> list[str]:
     """One answer to every request under one policy; the same seed gives the same answers on the same machine."""
     generator = torch.Generator().manual_seed(SEED * 1000 + policy.row)
-    prefix, rest = chat_parts(tokenizer, policy.system, prompts)
+    prefix, rest = chat_parts(tokenizer, policy, prompts)
     answers = [""] * len(prompts)
     for rows in batches([len(r) for r in rest], BATCH):
         found = sample_batch(
@@ -148,7 +154,7 @@ def sample_policy(tokenizer: Any, model: Any, policy: Policy, prompts: Sequence[
 
 def part_path(folder: Path, policy: Policy, prompts: Sequence[str], dtype: str) -> Path:
     """File of a policy's answers; its name holds a hash of all that the answers depend on, so stale parts are unused."""
-    subject = [policy.name, policy.system, policy.temperature, policy.row, SEED, MAX_NEW_TOKENS, BATCH, dtype, *prompts]
+    subject = [asdict(policy), SEED, MAX_NEW_TOKENS, BATCH, dtype, *prompts]
     return folder / f"{policy.name}-{hashlib.sha256(json.dumps(subject).encode()).hexdigest()[:16]}.parquet"
 
 

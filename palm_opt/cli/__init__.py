@@ -76,6 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _fail(_message(error), 2)
     except _USAGE_ERROR as error:
         code = _fail(f"{_usage(error)} (palm-opt COMMAND --help lists the options)", 2)
+    except Exception as error:
+        if os.environ.get("PALM_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        code = _fail(f"internal error: {what} (please report it; PALM_DEBUG=1 shows where it happened)", 2)
     sys.exit(code or 0)
 
 
