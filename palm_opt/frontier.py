@@ -178,12 +178,13 @@ class _Bracket:
             least = self.values.n + 1 if result.status is Status.INFEASIBLE else round(result.lower_bound)
             self.needed.append((tolerance, least, result.certificate))
             return True
-        if result.members and result.size <= size:
+        if not result.members:
+            return False
+        self.reached.append((tolerance, result.indices))
+        before = self.upper(size)[0]
+        if result.size <= size or before == math.inf:
             self.offer(result.indices)
-            return True
-        if result.members:
-            self.offer(result.indices)
-        return False
+        return result.size <= size and tolerance <= before
 
     def _cover(self, tolerance: float, warm: tuple[int, ...] = ()) -> Result:
         left = self.settings.time_limit - (time.monotonic() - self.began)

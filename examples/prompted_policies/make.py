@@ -36,6 +36,7 @@ from table import write_scores, write_values
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 HERE = Path(__file__).resolve().parent
+PARTS = HERE.parents[1] / "runs" / "prompted_policies"
 SEED = 20260101
 MAX_NEW_TOKENS = 32
 BATCH = 210
@@ -43,7 +44,7 @@ BATCH = 210
 
 @dataclass(frozen=True)
 class Policy:
-    """A system prompt with its worked examples, at a temperature; `row` is its place in policies.toml (for the seed)."""
+    """A system prompt with its worked examples, at a temperature; `row` (place in policies.toml) enters its seed."""
 
     name: str
     system: str
@@ -93,7 +94,7 @@ def chat_parts(tokenizer: Any, policy: Policy, prompts: Sequence[str]) -> tuple[
 
 
 def draw(logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """One token a row from softmax(logits), by inverting the distribution function (multinomial is ten times slower)."""
+    """One token a row from softmax(logits), by inverting the distribution function (multinomial is far slower)."""
     mass = torch.softmax(logits, dim=-1).cumsum(dim=-1)
     level = torch.rand(len(logits), 1, generator=generator) * mass[:, -1:]
     return torch.searchsorted(mass, level, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
@@ -153,7 +154,7 @@ def sample_policy(tokenizer: Any, model: Any, policy: Policy, prompts: Sequence[
 
 
 def part_path(folder: Path, policy: Policy, prompts: Sequence[str], dtype: str) -> Path:
-    """File of a policy's answers; its name holds a hash of all that the answers depend on, so stale parts are unused."""
+    """File of a policy's answers; its name holds a hash of all that they depend on, so stale ones are unused."""
     subject = [asdict(policy), SEED, MAX_NEW_TOKENS, BATCH, dtype, *prompts]
     return folder / f"{policy.name}-{hashlib.sha256(json.dumps(subject).encode()).hexdigest()[:16]}.parquet"
 
@@ -162,14 +163,14 @@ def save_part(path: Path, answers: Sequence[str]) -> None:
     """Write beside the target, then rename: a part is whole or absent."""
     temporary = path.with_suffix(".tmp")
     pq.write_table(pa.table({"answer": list(answers)}), temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Sample what is missing, score everything, write scores.parquet and values.csv."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=HERE, help="folder of scores.parquet and values.csv")
-    parser.add_argument("--parts", type=Path, help="folder of the answers, one file a policy (default: OUT/parts)")
+    parser.add_argument("--parts", type=Path, default=PARTS, help="folder of the answers, one file a policy")
     parser.add_argument("--every", type=int, default=1, help="use every k-th request only (a pilot)")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="arithmetic of the model")
@@ -178,8 +179,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     requests = read_prompts(HERE / "prompts.jsonl")[:: options.every]
     prompts = [r["prompt"] for r in requests]
     policies = read_policies(HERE / "policies.toml")
-    folder = options.parts or options.out / "parts"
+    folder: Path = options.parts
     folder.mkdir(parents=True, exist_ok=True)
+    options.out.mkdir(parents=True, exist_ok=True)
     paths = {p.name: part_path(folder, p, prompts, options.dtype) for p in policies}
 
     missing = [p for p in policies if not paths[p.name].exists()]

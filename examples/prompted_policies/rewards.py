@@ -62,7 +62,7 @@ def positivity(prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
 
 
 def readability(prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
-    """Ease of reading: 1 at or below grade 0, 0 at or above grade 18 (mean of ARI and Coleman-Liau); gated on a word."""
+    """Ease of reading: 1 up to grade 0, 0 from grade 18 (mean of ARI and Coleman-Liau); gated on a word."""
     import textstat
 
     low, high = GRADE_RANGE

@@ -135,7 +135,7 @@ def test_rewards_order_plain_cases(rewards: ModuleType) -> None:
     ask = ["How was it?"] * 2
     good, bad = rewards.positivity(ask, ["It was wonderful, I love it!", "It was horrible and I hate it."])
     assert good > 0.8 > 0.2 > bad
-    hard = "Notwithstanding contractual stipulations, jurisdictional considerations necessitate comprehensive deliberation."
+    hard = "Notwithstanding contractual stipulations, jurisdictional considerations necessitate deliberation."
     easy, difficult = rewards.readability(ask, ["The cat sat on the mat.", hard])
     assert easy > 0.8 > 0.2 > difficult
     short, long = rewards.brevity(ask, ["Fine.", "word " * rewards.WORD_LIMIT])
