@@ -38,9 +38,8 @@ def solve_table(table: dict, out: Path) -> list[Path]:
     """Solve one table, write and verify the certificate, print the comparison; returns the paths written."""
     values = palm.ValueMatrix.read(table["file"], id=table["id"], rewards=table["rewards"], scale="minmax")
     result = palm.solve(values, delta=table["delta"])
-    print(
-        f"\n== {table['title']}\n{values.n} policies, {values.d} rewards: {', '.join(values.rewards)}; each scaled to [0, 1]"
-    )
+    print(f"\n== {table['title']}")
+    print(f"{values.n} policies, {values.d} rewards: {', '.join(values.rewards)}; each scaled to [0, 1]")
     print(f"{result.status}: {result.message} (within {result.delta:g} of the best of this pool).")
     print(f"  members: {', '.join(result.members)}")
     out.mkdir(parents=True, exist_ok=True)
