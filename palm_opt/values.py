@@ -249,15 +249,19 @@ class ValueMatrix:
                 result.append((offset, int(sign) / width))
         return result
 
-    def problem(self) -> certificate.Problem:
-        """The canonical problem as the certificate checker sees it."""
+    @cached_property
+    def _problem(self) -> certificate.Problem:
         return certificate.Problem(
             names=list(self.names),
             rewards=list(self.rewards),
-            values=self.raw.tolist(),
+            values=self.raw.data,
             costs=None if self.cost_column is None else self.costs.tolist(),
             scale=self.scale if isinstance(self.scale, str) else [(low, high) for low, high in self.scale],
         )
+
+    def problem(self) -> certificate.Problem:
+        """The canonical problem as the certificate checker sees it."""
+        return self._problem
 
     @cached_property
     def sha256(self) -> str:

