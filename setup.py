@@ -24,5 +24,4 @@ extension = Extension(
     extra_compile_args=flags,
     extra_link_args=link,
 )
-directives = {"language_level": 3, "autotestdict": False}
-setup(ext_modules=cythonize([extension], build_dir="build", compiler_directives=directives))
+setup(ext_modules=cythonize([extension], build_dir="build", compiler_directives={"language_level": 3}))

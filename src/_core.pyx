@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, binding=True
+# cython: language_level=3, boundscheck=False, wraparound=False, binding=True, autotestdict=False
 """Bindings of the C kernels: check shapes, make contiguous, release the GIL, map return codes. See src/palm.h."""
 
 import numpy as np
