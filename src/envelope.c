@@ -40,12 +40,8 @@ static void put(palm_corners *c, int64_t at, int32_t slot) {
     c->place[slot] = (int32_t)at;
 }
 
-static void sift(palm_corners *c, int64_t at) {
+static void sift_down(palm_corners *c, int64_t at) {
     const int32_t slot = c->heap[at];
-    while (at > 0 && before(c, slot, c->heap[(at - 1) / 2])) {
-        put(c, at, c->heap[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
     for (;;) {
         int64_t child = 2 * at + 1;
         if (child >= c->heap_size)
@@ -58,6 +54,16 @@ static void sift(palm_corners *c, int64_t at) {
         at = child;
     }
     put(c, at, slot);
+}
+
+static void sift(palm_corners *c, int64_t at) {
+    const int32_t slot = c->heap[at];
+    while (at > 0 && before(c, slot, c->heap[(at - 1) / 2])) {
+        put(c, at, c->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    put(c, at, slot);
+    sift_down(c, at);
 }
 
 void palm_corners_insert(palm_corners *c, int64_t slot) {
@@ -82,7 +88,7 @@ void palm_corners_rekey(palm_corners *c, const palm_promise *promise) {
             put(c, c->heap_size++, (int32_t)i);
         }
     for (int64_t at = c->heap_size / 2 - 1; at >= 0; at--)
-        sift(c, at);
+        sift_down(c, at);
 }
 
 /* Coordinates. */

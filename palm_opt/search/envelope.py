@@ -1,9 +1,9 @@
 """The upper envelope of found policies with exact combinatorics (docs/theory.md, L5).
 
 Value vectors are rounded down to a fine dyadic grid with a small random shift: the envelope of the rounded points is
-below the true one, so claims about it are sound, and no d + 1 constraints meet in one corner, so every corner has exactly
-d active ones. Which corners a new point cuts off is decided by floats with a proved error bound, and in integers where
-they leave it open; a point that would pass through a corner exactly is shifted again. No tolerance is involved.
+below the true one, so claims about it are sound, and no d + 1 constraints meet in one corner, so every corner has
+exactly d active ones. Which corners a new point cuts off is decided by floats with a proved error bound, and in integers
+where they leave it open; a point that would pass through a corner exactly is shifted again. No tolerance is involved.
 """
 
 from __future__ import annotations
@@ -15,12 +15,25 @@ from numpy.typing import NDArray
 
 from palm_opt import _core
 
-__all__ = ["GRID_BITS", "Envelope", "exact_corner"]
+__all__ = ["GRID_BITS", "Envelope", "exact_corner", "margin", "scale_exponents"]
 
 GRID_BITS = 44  #: points are multiples of 2^-GRID_BITS in units of the scale of each reward
-SHIFT_BITS = 14  #: and are moved down by a random number of at most 2^SHIFT_BITS grid steps
-RESOLUTION = 2.0 ** (SHIFT_BITS - GRID_BITS + 1)  #: more than rounding can take from a value, in units of the scale
+SHIFT = 2**13  #: and are moved down by SHIFT to 3 SHIFT - 1 grid steps, at random
+RESOLUTION = 2.0**-29  #: more than rounding can take from a value, in units of the scale
 ROOM = 2.0**7  #: points larger than this need another scale
+
+
+def scale_exponents(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Exponents of the powers of two just above the largest magnitude of each column of values, shape (n, d)."""
+    size = np.abs(values).max(axis=0)
+    size[size == 0] = size.max() or 1.0
+    exponents: NDArray[np.int64] = np.frexp(size)[1].astype(np.int64)
+    return exponents
+
+
+def margin(exponents: NDArray[np.int64]) -> float:
+    """Twice what rounding can take from a value at any weight."""
+    return float(2 * RESOLUTION * np.ldexp(1.0, int(exponents.max())))
 
 
 class Envelope:
@@ -29,12 +42,13 @@ class Envelope:
     Parameters
     ----------
     exponents : (d,) powers of two s_k = 2^exponents[k] that bring reward k to magnitude about 1.
-    keep, delta, eta, gamma : the promise and the oracle error that the keys measure (see src/palm.h, palm_promise).
+    keep, delta, eta, gamma : the promise and the oracle error that the keys measure (src/palm.h, palm_promise).
     seed : of the random shifts.
 
     Attributes
     ----------
-    corners : the kernel's corners, in scaled coordinates; `integers` : the points in units of 2^-GRID_BITS.
+    corners : the kernel's corners, in scaled coordinates; integers : the points in units of 2^-GRID_BITS.
+    policies : the caller's number of each point; a value vector that is there already is not added again.
     open_sides : decisions that floats left open; shifts : points that had to be shifted again.
     """
 
@@ -44,8 +58,11 @@ class Envelope:
         self.exponents, self.seed = exponents, seed
         self.scale = np.ldexp(1.0, exponents)
         self.corners = _core.Corners(1 / self.scale, keep, delta, eta, gamma, RESOLUTION)
+        self.keep = keep
         self.points = np.empty((0, len(exponents)))
         self.integers: list[tuple[int, ...]] = []
+        self.policies: list[int] = []
+        self._known: set[bytes] = set()
         self.open_sides = self.shifts = 0
         self._size = 0.0
 
@@ -53,18 +70,22 @@ class Envelope:
         """Whether the scale suits a value vector, shape (d,)."""
         return bool((np.abs(value) < ROOM * self.scale).all())
 
-    def add(self, value: NDArray[np.float64], bounds: _core.Outer) -> bool:
-        """Add a policy's value vector, shape (d,); returns whether it rises above the envelope anywhere."""
+    def add(self, number: int, value: NDArray[np.float64], outer: _core.Outer) -> bool:
+        """Add the value vector, shape (d,), of a policy; returns whether it rises above the envelope anywhere."""
+        if value.tobytes() in self._known:
+            return False
+        self._known.add(value.tobytes())
+        self.policies.append(number)
         policy, attempt = len(self.points), 0
         while True:
             steps = np.floor(np.ldexp(value / self.scale, GRID_BITS)).astype(np.int64)
-            steps -= np.random.default_rng([self.seed, policy, attempt]).integers(0, 2**SHIFT_BITS, len(steps))
+            steps -= np.random.default_rng([self.seed, policy, attempt]).integers(SHIFT, 3 * SHIFT, len(steps))
             point, whole = np.ldexp(steps.astype(np.float64), -GRID_BITS), tuple(steps.tolist())
             self._size = max(self._size, float(np.abs(point).max()))
             if policy == 0:
                 self._append(point, whole)
                 self.corners.start(point)
-                self.corners.solve(bounds, range(len(value)))
+                self.corners.solve(outer, range(len(value)))
                 self.corners.rekey()
                 return True
             state, left = self.corners.side(point, self._size)
@@ -76,7 +97,7 @@ class Envelope:
         new = self.corners.cut(policy, self.points, state)
         if new < 0:
             raise AssertionError("the corners of the envelope are not those of a polyhedron")
-        return new > 0
+        return bool(new > 0)
 
     def weights(self, slots: NDArray[np.integer] | Sequence[int]) -> NDArray[np.float64]:
         """True weights, shape (m, d), of corners; each sums to 1 up to rounding."""
@@ -87,6 +108,16 @@ class Envelope:
     def alive(self) -> NDArray[np.int64]:
         """Slots of the corners."""
         return np.flatnonzero(self.corners.arrays["place"][: self.corners.used] != -2)
+
+    def worst(self, outer: _core.Outer) -> tuple[float, NDArray[np.float64]]:
+        """The largest keep U(w) - L(w), and a weight, shape (d,), where it is attained."""
+        alive, arrays = self.alive(), self.corners.arrays
+        while True:
+            gaps = (self.keep * arrays["bound"][alive] - arrays["value"][alive]) / arrays["mass"][alive]
+            order = np.argsort(-gaps, kind="stable")[:64]
+            if arrays["exact"][alive[order[0]]] == outer.count:
+                return float(gaps[order[0]]), self.weights([alive[order[0]]])[0]
+            self.corners.solve(outer, alive[order])
 
     def _append(self, point: NDArray[np.float64], whole: tuple[int, ...]) -> None:
         self.points = np.concatenate([self.points, point[None]])
