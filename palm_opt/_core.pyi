@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 MAX_REWARDS: int
 
@@ -11,7 +12,22 @@ def game(
 def skyline(values: Any, costs: Any, order: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
 def coverage(values: Any, weights: Any, low: Any, high: Any) -> NDArray[np.uint8]: ...
 def support(values: Any, weights: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+def local(
+    by_row: Any,
+    by_column: Any,
+    costs: Any,
+    fixed: Any,
+    chosen: Any,
+    weight: Any,
+    random: Any,
+    budget: float,
+    steps: int,
+) -> tuple[int, int]: ...
+def probe(
+    weights: Any, hull: Any, values: Any, mass: Any, random: Any, epsilon: float, delta: float, tries: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 
+@disjoint_base
 class Outer:
     column: NDArray[np.float64]
     cost: NDArray[np.float64]
@@ -25,6 +41,7 @@ class Outer:
     def add(self, column: Any, cost: float) -> None: ...
     def solve(self, weight: Any) -> tuple[float, NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]: ...
 
+@disjoint_base
 class Corners:
     arrays: dict[str, NDArray[Any]]
     def __init__(self, unit: Any, keep: float, delta: float, eta: float, gamma: float, resolution: float) -> None: ...

@@ -76,6 +76,43 @@ void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const d
                   int64_t *best);
 
 /*
+ * Local search for a set cover within a budget: row weighting, one column out and others in a step.
+ *
+ *   rows, columns          the cover; row_words >= rows / 64 and column_words >= columns / 64 are the strides below
+ *   by_row, by_column      the same 0/1 matrix twice: (rows, column_words) and (columns, row_words), bit b of word a is
+ *                          entry 64 a + b; bits beyond the matrix are 0
+ *   costs (columns) > 0    fixed (columns): 1 for columns that stay chosen
+ *   budget                 looks for a cover that costs at most this
+ *   steps                  at most so many
+ *   chosen (columns)       in: where to start, out: where it ended
+ *   weight (rows)          in and out: weights of rows, >= 1; keep them from call to call
+ *   random                 in and out: state of the random numbers
+ *   work                   palm_local_work(rows, columns) int64
+ *   uncovered              number of rows that `chosen` leaves uncovered: 0 when a cover was found
+ * Returns the number of steps done.
+ */
+int64_t palm_local_work(int64_t rows, int64_t columns);
+int64_t palm_local(int64_t rows, int64_t columns, int64_t row_words, int64_t column_words, const uint64_t *by_row,
+                   const uint64_t *by_column, const double *costs, const uint8_t *fixed, double budget, int64_t steps,
+                   uint8_t *chosen, int64_t *weight, uint64_t *random, int64_t *work, int64_t *uncovered);
+
+/*
+ * Weights that few candidates cover: each weight takes `tries` random steps and keeps those that do not raise
+ *
+ *     coverage(w) = sum of mass_i over the i with w.v_i >= (1 - epsilon) max over the hull of w.v - delta.
+ *
+ *   m, d, h, s             weights, rewards (<= PALM_MAX_D), candidates that attain the maximum, candidates with mass
+ *   hull (d, h)            TRANSPOSED; values (d, s) TRANSPOSED; mass (s)
+ *   random                 in and out: state of the random numbers
+ *   weights (m, d)         in: where to start, >= 0, sum 1; out: where they ended
+ *   coverage (m)           at the weights returned
+ * Returns the number of steps done.
+ */
+int64_t palm_probe(int64_t m, int64_t d, int64_t h, int64_t s, const double *hull, const double *values,
+                   const double *mass, double epsilon, double delta, int64_t tries, uint64_t *random, double *weights,
+                   double *coverage);
+
+/*
  * Corners of an upper envelope (docs/theory.md, L5): L(w) = max_p w.a_p over found policies a_p, on the simplex of
  * weights, in homogeneous scaled coordinates. A caller with values v and powers of two s_k passes a_pk = v_pk / s_k
  * (magnitudes about 1), so that here w_k = s_k times the weight of reward k, and w.a = weight.v. A corner is an extreme
@@ -85,17 +122,24 @@ void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const d
  *
  *   d          rewards, 1..PALM_MAX_D
  *   capacity   corners that the arrays have room for
- *   used       slots taken so far, alive or free; spare: first free slot or -1 (the next one is in neighbour[slot, 0])
- *   heap_size  corners in the heap; births: corners ever made
- *   weight     (capacity, d) w;  value (capacity) z;  radius (capacity) proved bound of |error| of each w_k;
- *              mass (capacity) sum_k w_k / s_k: dividing by it gives the true weight, value and bound
- *   bound      (capacity) an upper bound of U(w), see palm_outer;  key (capacity) what is left to improve, see below
- *   active     (capacity, d) constraints, ascending;  neighbour (capacity, d) the corner across the edge that drops the
- *              constraint, -1 for the vertical ray
- *   basis      (capacity, d) columns of an outer bound to start from, known (capacity) the columns it was optimal for
- * (0: none), exact (capacity) the number of columns for which `bound` is the optimum (0: interpolated) heap (capacity)
- * slots, a max-heap on key, of equal keys the older corner first place      (capacity) position in the heap, -1 alive
- * outside it, -2 free;  birth (capacity) number of the corner
+ *   used       slots taken so far, alive or free
+ *   spare      first free slot or -1 (the next one is in neighbour[slot, 0])
+ *   heap_size  corners in the heap
+ *   births     corners ever made
+ *   weight     (capacity, d) w
+ *   value      (capacity) z
+ *   radius     (capacity) proved bound of |error| of each w_k
+ *   mass       (capacity) sum_k w_k / s_k: dividing by it gives the true weight, value and bound
+ *   bound      (capacity) an upper bound of U(w), see palm_outer
+ *   key        (capacity) what is left to improve, see palm_promise
+ *   active     (capacity, d) constraints, ascending
+ *   neighbour  (capacity, d) the corner across the edge that drops the constraint, -1 for the vertical ray
+ *   basis      (capacity, d) columns of an outer bound to start from
+ *   known      (capacity) the number of columns that `basis` was optimal for, 0 for none
+ *   exact      (capacity) the number of columns for which `bound` is the optimum, 0 if it is interpolated
+ *   heap       (capacity) slots, a max-heap on key, of equal keys the older corner first
+ *   place      (capacity) position in the heap, -1 alive outside it, -2 free
+ *   birth      (capacity) number of the corner
  */
 typedef struct {
     int64_t d, capacity, used, spare, heap_size, births;
@@ -110,7 +154,7 @@ typedef struct {
  * 1.05 ((eta - epsilon) U + gamma) where that is larger (no further call is sure to do better there), and never below
  * resolution / mass (the rounding of the points). It is raised by 0.1 % for each facet (what is learnt on a face bounds
  * more of the simplex) and by some parts in a million that depend on w (ties do not hang on rounding). unit (d): 1 /
- * s_k.
+ * s_k
  */
 typedef struct {
     double keep, delta, eta, gamma, resolution;

@@ -2,8 +2,9 @@
 
 Value vectors are rounded down to a fine dyadic grid with a small random shift: the envelope of the rounded points is
 below the true one, so claims about it are sound, and no d + 1 constraints meet in one corner, so every corner has
-exactly d active ones. Which corners a new point cuts off is decided by floats with a proved error bound, and in integers
-where they leave it open; a point that would pass through a corner exactly is shifted again. No tolerance is involved.
+exactly d active ones. Which corners a new point cuts off is decided by floats with a proved error bound, and in
+integers where they leave it open; a point that would pass through a corner exactly is shifted again. No tolerance is
+involved.
 """
 
 from __future__ import annotations

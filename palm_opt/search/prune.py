@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.backends import DEFAULT, Budget, load
-from palm_opt.backends.greedy import solve_cover as greedy
+from palm_opt.backends import Budget, load
 from palm_opt.cover import Cover
 from palm_opt.search.bounds import OuterBound
 from palm_opt.search.envelope import Envelope, margin
@@ -80,11 +79,12 @@ def fewest(
     rows.add(asked, np.array([bounds.solve(weight).value for weight in asked]))
     rows.add(*_corners(everything, bounds, _START))
     budget = Budget(time.monotonic() + seconds, seed=seed, deterministic=True)
-    exact, best, claimed, rounds = load(DEFAULT), None, 1, 0
+    quick, exact = load("native"), load("cpsat")
+    best, claimed, rounds = None, 1, 0
     columns: tuple[int, ...] = ()
     while budget.seconds > 0:
         cover = Cover(rows.matrix, np.ones(len(candidates)))
-        proposal = greedy(cover, columns, budget) if best is None else exact(cover, columns, budget)
+        proposal = (quick if best is None else exact)(cover, columns, budget)
         rounds += 1
         if proposal.columns is None:
             break
