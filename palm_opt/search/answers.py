@@ -14,6 +14,7 @@ __all__ = ["Answers", "OracleError", "vector"]
 
 OracleError = tuple[float, float]
 
+_LARGEST = 2.0**400
 _ROUNDING = 2.0**-30  #: an answer may exceed a limit by this share of the magnitudes: rounding, not a refutation
 
 
@@ -89,15 +90,17 @@ class Answers:
         if self.oracle_error is None:
             return None
         eta, gamma = self.oracle_error
-        weights = self.weights[self.asked]
-        reached, own = weights @ self.values.T, np.einsum("jk,jk->j", weights, self.values[self.asked])
+        asked, (values, group) = self.asked, np.unique(self.values, axis=0, return_inverse=True)
+        weights = self.weights[asked]
+        reached, own = weights @ values.T, np.einsum("jk,jk->j", weights, self.values[asked])
         excess = (1 - eta) * reached - own[:, None] - gamma * weights.sum(axis=1)[:, None]
-        size = np.abs(weights) @ np.abs(self.values).T + gamma
+        excess[np.arange(len(asked)), group[asked]] = -np.inf  # an answer does not exceed itself
+        size = weights @ np.abs(values).T + gamma
         needed = Fraction(gamma)
         for j, i in np.argwhere(excess > -1e-12 * size):
             w = [Fraction(x) for x in weights[j].tolist()]
-            ours = [Fraction(x) for x in self.values[self.asked[j]].tolist()]
-            best = [Fraction(x) for x in self.values[i].tolist()]
+            ours = [Fraction(x) for x in self.values[asked[j]].tolist()]
+            best = [Fraction(x) for x in values[i].tolist()]
             top = sum((a * ((1 - Fraction(eta)) * b - c) for a, b, c in zip(w, best, ours, strict=True)), Fraction(0))
             needed = max(needed, top / sum(w))
         return eta, ceil_float(needed)
@@ -125,6 +128,6 @@ def vector(name: str, array: ArrayLike, d: int) -> NDArray[np.float64]:
         raise ProblemError(f"{name}: expected {d} numbers ({error})") from error
     if result.shape != (d,):
         raise ProblemError(f"{name}: expected shape ({d},), got {result.shape}")
-    if not np.isfinite(result).all():
-        raise ProblemError(f"{name}: expected finite numbers, got {result.tolist()}")
+    if not (np.abs(result) < _LARGEST).all():
+        raise ProblemError(f"{name}: expected finite numbers (below {_LARGEST:g}), got {result.tolist()}")
     return result + 0.0  # no negative zeros

@@ -274,7 +274,7 @@ class Search:
             raise ProblemError("search: nothing is known before the d unit weights are answered")
         return self._envelope, self._bounds
 
-    def result(self, time_limit: float = np.inf) -> SearchResult:
+    def result(self, time_limit: float = 60.0) -> SearchResult:
         """The fewest answered policies that keep the promise against the outer bound, and the proof.
 
         May be asked at any time: an early stop returns what is proved so far.

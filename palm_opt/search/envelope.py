@@ -21,6 +21,7 @@ __all__ = ["GRID_BITS", "Envelope", "exact_corner", "margin", "scale_exponents"]
 GRID_BITS = 44  #: points are multiples of 2^-GRID_BITS in units of the scale of each reward
 SHIFT = 2**13  #: and are moved down by SHIFT to 3 SHIFT - 1 grid steps, at random
 RESOLUTION = 2.0**-29  #: more than rounding can take from a value, in units of the scale
+_LEAST = -500  # of the exponents of scales: their reciprocals must be finite
 ROOM = 2.0**7  #: points larger than this need another scale
 
 
@@ -28,7 +29,7 @@ def scale_exponents(values: NDArray[np.float64]) -> NDArray[np.int64]:
     """Exponents of the powers of two just above the largest magnitude of each column of values, shape (n, d)."""
     size = np.abs(values).max(axis=0)
     size[size == 0] = size.max() or 1.0
-    exponents: NDArray[np.int64] = np.frexp(size)[1].astype(np.int64)
+    exponents: NDArray[np.int64] = np.maximum(np.frexp(size)[1], _LEAST).astype(np.int64)
     return exponents
 
 

@@ -83,10 +83,6 @@ def _certify(search: Search, portfolio: Portfolio, delta: float) -> tuple[Certif
         **corner_part(portfolio.envelope, bounds, answers.weights),
         "producer": {"name": "palm_opt", "version": __version__},
     }
-    try:
-        checker.check(checker.parse(document), subject)
-    except checker.InvalidCertificate:
-        return None, 1
     answered = answered_part(
         answers.values,
         portfolio.weights,
@@ -98,13 +94,17 @@ def _certify(search: Search, portfolio: Portfolio, delta: float) -> tuple[Certif
         document["exponent"],
         len(portfolio.members),
     )
-    if answered is None:
-        return Certificate(document), 1
+    if answered is not None and _accepted({**document, "answered": answered}, subject):
+        return Certificate({**document, "answered": answered}), int(answered["lower_bound"])
+    return (Certificate(document), 1) if _accepted(document, subject) else (None, 1)
+
+
+def _accepted(document: dict[str, Any], subject: checker.Answers) -> bool:
     try:
-        checker.check(checker.parse({**document, "answered": answered}), subject)
+        checker.check(checker.parse(document), subject)
     except checker.InvalidCertificate:
-        return Certificate(document), 1
-    return Certificate({**document, "answered": answered}), int(answered["lower_bound"])
+        return False
+    return True
 
 
 def _result(

@@ -20,7 +20,7 @@ from palm_opt.search.envelope import Envelope, margin
 __all__ = ["Portfolio", "fewest"]
 
 _ROWS = 200  # violated corners added in a round
-_START = 400  # corners of all answers to start with
+_START = 400  # questions, and corners of all answers, to start with
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def fewest(
     room = margin(everything.exponents)
     candidates = sorted(everything.policies)
     rows = _Rows(values[candidates], everything.keep, delta - 1.5 * room)
-    rows.add(asked, np.array([bounds.solve(weight).value for weight in asked]))
+    rows.add(asked[:_START], np.array([bounds.solve(weight).value for weight in asked[:_START]]))
     rows.add(*_corners(everything, bounds, _START))
     budget = Budget(time.monotonic() + seconds, seed=seed, deterministic=True)
     quick, exact = load("native"), load("cpsat")

@@ -29,8 +29,9 @@ def fewer_are_too_few(covers: NDArray[np.bool_], target: int) -> tuple[int, list
     """
     if not covers.size:
         return None
-    patterns, group = np.unique(covers, axis=1, return_inverse=True)
-    groups = [np.flatnonzero(group == g).tolist() for g in range(patterns.shape[1])]
+    first, group = _distinct(covers.T)
+    patterns = covers[:, first]
+    groups = [np.flatnonzero(group == g).tolist() for g in range(len(first))]
     nodes: _Nodes | None = _Tree(patterns, groups, target).grow((), ())
     bound = target
     if nodes is None:
@@ -96,12 +97,21 @@ def _packing(
     covers: NDArray[np.bool_], rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], list[int]]:
     """Shares of rows, in units of 1 / _UNIT, of which no column covers more than 1 in all."""
-    block, first = np.unique(covers[np.ix_(rows, columns)], axis=0, return_index=True)
+    block = covers[np.ix_(rows, columns)]
+    first, _ = _distinct(block)
+    block = block[first]
     units = np.floor(np.clip(_relaxation(block)[1], 0.0, 1.0) * _UNIT).astype(np.int64)
     while (load := int((block.T.astype(np.int64) @ units).max(initial=0))) > _UNIT:
         units = units * _UNIT // load - 1
         units = np.maximum(units, 0)
     return rows[first], units.tolist()
+
+
+def _distinct(matrix: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First occurrences of distinct rows in order of their bits, and which of them each row is."""
+    packed = np.ascontiguousarray(np.packbits(matrix, axis=1))
+    _, first, group = np.unique(packed.view(f"V{packed.shape[1]}")[:, 0], return_index=True, return_inverse=True)
+    return first, group
 
 
 def _relaxation(block: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
