@@ -46,13 +46,17 @@ MAX_WEIGHTS = 100_000
 MAX_COVERAGE_BITS = 1 << 32  # candidates times weights
 MAX_TREE_DEPTH = 10_000
 MAX_DENOMINATOR_BITS = 1 << 18  # of the common denominator of the y of one leaf
+MAX_PACKED_BYTES = 1 << 29  # of one column of integers
+MAX_FIELDS = 1 << 26  # of candidates and weights, 4 bytes each, held beside the bitsets
 
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _NUMBER = re.compile(r"[ \t]*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t]*")
 _TOLERANCE = re.compile(r"-?0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}")
-_RATIO = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}(?:/[0-9]{{1,{MAX_DIGITS}}})?")
+_RATIO = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}(?:/(?!0+\Z)[0-9]{{1,{MAX_DIGITS}}})?")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _INTEGER_LIMIT = 10**MAX_DIGITS
+_TOP_BIT_TO_DIGIT = b"0" * 128 + b"1" * 128
+_DIGIT_TO_BIT = bytes(48) + b"\0\1" + bytes(206)
 
 _KEYS = frozenset({"format", "version", "kind", "sha256", "subject", "scale", "objective", "producer"})
 _KEYS |= {"epsilon", "delta", "required", "forbidden", "members", "dominators", "multipliers", "lower_bound"}
@@ -446,12 +450,13 @@ def _tolerance(where: str, value: Any) -> float:
 def _ratio(where: str, value: Any) -> Fraction:
     text = _text(where, value)
     if not _RATIO.fullmatch(text):
-        _expected(where, f'a ratio "p" or "p/q" of integers of at most {MAX_DIGITS} digits', value)
-    top, _, bottom = text.partition("/")
-    denominator = _to_int(bottom) if bottom else 1
-    if denominator == 0:
-        _expected(where, 'a ratio "p/q" with q > 0', value)
-    return Fraction(_to_int(top), denominator)
+        _expected(where, f'a ratio "p" or "p/q", q > 0, of integers of at most {MAX_DIGITS} digits', value)
+    return Fraction(*_top_and_bottom(text))
+
+
+def _top_and_bottom(ratio: str) -> tuple[int, int]:
+    top, _, bottom = ratio.partition("/")
+    return _to_int(top), _to_int(bottom) if bottom else 1
 
 
 def _parse_labels(document: Document) -> None:
@@ -511,7 +516,8 @@ def _parse_branching(branching: Any) -> None:
                 if not isinstance(pair, list) or len(pair) != 2:
                     _expected(where, "pairs [j, ratio]", pair)
                 _integer(where, pair[0])
-                _ratio(where, pair[1])
+                if type(pair[1]) is not str or not _RATIO.fullmatch(pair[1]):
+                    _ratio(where, pair[1])  # says what is wrong
         else:
             _expected(where, '"branch", "packing" or "uncovered"', node[0])
 
@@ -622,7 +628,7 @@ def check(document: Document | dict[str, Any], problem: Problem) -> Verified:
     _check_multipliers(claim, exact)
     proved: Fraction | float = Fraction(0)
     if proof:
-        proved = _Tree(claim, exact, proof[0], selectable, branched).bound(proof[1])
+        proved = _tree(claim, exact, proof[0], selectable).bound(proof[1])
     if lower_bound > proved:
         raise InvalidCertificate(f"lower_bound: {_brief(lower_bound)} is claimed, {_brief(proved)} is proved")
     cost = sum((Fraction(claim.cost(i)) for i in claim.members), Fraction(0))
@@ -826,39 +832,45 @@ def _selectable(claim: _Claim, order: list[int], branched: frozenset[int]) -> li
     return [i for i in range(n) if i not in claim.forbidden and (claim.cost(i) < cheapest[i] or i in looked_at)]
 
 
+def _tree(claim: _Claim, exact: _Exact, weights: list[list[int]], selectable: list[int]) -> _Tree:
+    """The root of the proof of size."""
+    rows = list(exact.position)
+    required = sum(1 << exact.position[i] for i in claim.required)
+    undecided = sum(1 << exact.position[i] for i in selectable) & ~required
+    whole = all(claim.cost(i).is_integer() for i in range(len(claim.problem.names)) if i not in claim.forbidden)
+    covers = _coverage(claim, exact, weights) if weights else []
+    return _Tree(covers, rows, [claim.cost(i) for i in rows], (required, undecided, whole), claim.label)
+
+
 class _Tree:
     """A branching proof over weights that are listed once.
 
-    Sets of weights are bitsets in Python integers: `pattern[i]` are the weights that candidate i covers. Costs are
-    integers over `unit`. Candidates that are undecided in every leaf are kept by cost, one for each pattern.
+    `covers[j]` is the bitset of the rows that cover weight j, row `at` being candidate `candidates[at]`. `inside` and
+    `undecided` are bitsets of rows too; costs are integers over `unit`.
     """
 
     def __init__(
-        self, claim: _Claim, exact: _Exact, weights: list[list[int]], selectable: list[int], branched: frozenset[int]
+        self,
+        covers: list[int],
+        candidates: list[int],
+        costs: list[float],
+        roles: tuple[int, int, bool],
+        label: Callable[[int], str],
     ) -> None:
-        self.claim = claim
-        self.count = len(weights)
-        if len(selectable) * self.count > MAX_COVERAGE_BITS:
-            raise InvalidCertificate("weights: weights times candidates are beyond this checker")
-        self.pattern = dict(zip(selectable, _coverage(claim, exact, weights, selectable), strict=True))
-        integers, self.unit = _common_integers([claim.cost(i) for i in selectable])
-        self.cost = dict(zip(selectable, integers, strict=True))
-        self.whole = all(
-            claim.cost(i).is_integer() for i in range(len(claim.problem.names)) if i not in claim.forbidden
-        )
-        self.undecided = dict.fromkeys(sorted(branched - claim.required - claim.forbidden), True)
-        self.fixed: dict[int, dict[int, int]] = {}
-        for i in selectable:
-            if i not in claim.required and i not in branched:
-                self.fixed.setdefault(self.cost[i], {}).setdefault(self.pattern[i], i)
+        self.covers = covers
+        self.candidates = candidates
+        self.row = {i: at for at, i in enumerate(candidates)}
+        self.cost, self.unit = _common_integers(costs)
+        self.inside, self.undecided, self.whole = roles
+        self.label = label
+        self.tops = int.from_bytes(b"\0\0\0\x80" * len(candidates), "little")
+        self.fields: dict[int, int] = {}  # of _field, those used last
 
     def bound(self, nodes: list[list[Any]]) -> Fraction | float:
         """What the tree proves: the least of its leaves."""
-        covered = paid = 0
-        for i in self.claim.required:
-            covered |= self.pattern[i]
-            paid += self.cost[i]
-        path: list[tuple[int, bool, int, int]] = []  # branchings: candidate, is it in, covered and paid without it
+        inside, undecided = self.inside, self.undecided
+        paid = sum(self.cost[bit.bit_length() - 1] for bit in _bits(inside))
+        path: list[tuple[int, bool]] = []  # branchings: row, is it in
         least: Fraction | float = math.inf
         complete = False
         for at, (tag, content) in enumerate(nodes):
@@ -866,74 +878,103 @@ class _Tree:
             if complete:
                 raise InvalidCertificate(f"branching: node {at} is left over after a complete tree")
             if tag == "branch":
-                if not self.undecided.get(content, False):
-                    raise InvalidCertificate(f"branching: node {at}: {self.claim.label(content)} is not undecided")
+                row = self.row.get(content, -1)
+                if row < 0 or not undecided >> row & 1:
+                    raise InvalidCertificate(f"branching: node {at}: {self.label(content)} is not undecided")
                 if len(path) == MAX_TREE_DEPTH:
                     raise InvalidCertificate(f"branching: deeper than {MAX_TREE_DEPTH}")
-                self.undecided[content] = False
-                path.append((content, True, covered, paid))
-                covered, paid = covered | self.pattern[content], paid + self.cost[content]
+                path.append((row, True))
+                inside, undecided, paid = inside | 1 << row, undecided ^ 1 << row, paid + self.cost[row]
                 continue
             if tag == "packing":
-                least = min(least, self._packing(where, content, covered, paid))
+                least = min(least, self._packing(where, content, inside, undecided, paid))
             else:
-                self._uncovered(where, content, covered)
+                self._uncovered(where, content, inside, undecided)
             while path and not path[-1][1]:
-                self.undecided[path.pop()[0]] = True
+                undecided |= 1 << path.pop()[0]
             complete = not path
             if path:  # from the subtree with the candidate in to the one with it out
-                candidate, _, covered, paid = path.pop()
-                path.append((candidate, False, covered, paid))
+                row = path.pop()[0]
+                path.append((row, False))
+                inside, paid = inside ^ 1 << row, paid - self.cost[row]
         if not complete:
             raise InvalidCertificate("branching: the tree is not complete")
         return least
 
-    def _packing(self, where: str, content: list[list[Any]], covered: int, paid: int) -> Fraction:
+    def _packing(self, where: str, content: list[list[Any]], inside: int, undecided: int, paid: int) -> Fraction:
         """What a packing leaf proves."""
-        y: dict[int, Fraction] = {}
+        y: dict[int, tuple[int, int]] = {}
         common = 1
         for j, text in content:
-            value = _ratio(where, text)
-            if j >= self.count:
+            above, below = _top_and_bottom(text)
+            if j >= len(self.covers):
                 raise InvalidCertificate(f"{where}: weight {_show(j)} is not listed")
-            if 1 << j in y:
+            if j in y:
                 raise InvalidCertificate(f"{where}: weight {j} is repeated")
-            if value < 0:
+            if above < 0:
                 raise InvalidCertificate(f"{where}: y of weight {j} is below 0")
-            if value and covered >> j & 1:
+            if above and self.covers[j] & inside:
                 raise InvalidCertificate(f"{where}: y of weight {j} is not 0, and a candidate that is in covers it")
-            y[1 << j] = value
-            common = math.lcm(common, value.denominator)
+            y[j] = above, below
+            if common % below:
+                common = math.lcm(common, below // math.gcd(above, below))
             if common.bit_length() > MAX_DENOMINATOR_BITS:
                 raise InvalidCertificate(f"{where}: the common denominator of y is beyond this checker")
-        scaled = {bit: int(value * common) for bit, value in y.items() if value}
-        support = sum(scaled)
-        for cost, group in self._groups():
-            limit = cost * common
-            for chosen in {pattern & support for pattern in group}:
-                if sum(map(scaled.__getitem__, _bits(chosen))) * self.unit > limit:
-                    i = next(i for pattern, i in group.items() if pattern & support == chosen)
-                    raise InvalidCertificate(f"{where}: the y that {self.claim.label(i)} covers exceed its cost")
+        scaled = {j: above * common // below for j, (above, below) in y.items() if above}
+        over = self._exceeded(scaled, common, undecided)
+        if over is not None:
+            name = self.label(self.candidates[over])
+            raise InvalidCertificate(f"{where}: the y that {name} covers exceed its cost")
         proved = Fraction(paid, self.unit) + Fraction(sum(scaled.values()), common)
         return Fraction(math.ceil(proved)) if self.whole else proved
 
-    def _uncovered(self, where: str, j: int, covered: int) -> None:
-        """Check a leaf in which no candidate that is in or undecided covers weight j."""
-        if j >= self.count:
-            raise InvalidCertificate(f"{where}: weight {_show(j)} is not listed")
-        if covered >> j & 1:
-            raise InvalidCertificate(f"{where}: a candidate that is in covers weight {j}")
-        for _, group in self._groups():
-            for pattern, i in group.items():
-                if pattern >> j & 1:
-                    raise InvalidCertificate(f"{where}: {self.claim.label(i)} covers weight {j}")
+    def _exceeded(self, y: dict[int, int], common: int, undecided: int) -> int | None:
+        """An undecided row whose covered y / common exceed its cost, or None.
 
-    def _groups(self) -> Iterator[tuple[int, dict[int, int]]]:
-        """The undecided candidates: pairs of a cost and a dict from pattern to candidate."""
-        yield from self.fixed.items()
-        for i, undecided in self.undecided.items():
-            if undecided:
-                yield self.cost[i], {self.pattern[i]: i}
+        First for all rows at once, y rounded up and costs down to 2^-29 of the sum of y: each row has 32 bits of one
+        long integer. What is in doubt then is summed exactly.
+        """
+        total = sum(y.values())
+        if not total:
+            return None
+        size = len(self.candidates)
+        limits = {c: min((c * common << 29) // (self.unit * total), (1 << 31) - 1) for c in set(self.cost)}
+        if len(limits) == 1:
+            room = (self.tops >> 31) * next(iter(limits.values())) | self.tops
+        else:
+            spread = b"".join([limits[c].to_bytes(4, "little") for c in self.cost])
+            room = int.from_bytes(spread, "little") | self.tops
+        for j, amount in y.items():
+            room -= self._field(j) * -(-(amount << 29) // total)
+        doubtful = ~_top_bits(room, size, 4) & undecided
+        sums: dict[int, int] = {}
+        for j, amount in y.items() if doubtful else ():
+            for bit in _bits(self.covers[j] & doubtful):
+                sums[bit] = sums.get(bit, 0) + amount
+        rows = ((bit.bit_length() - 1, load) for bit, load in sums.items())
+        return min((row for row, load in rows if load * self.unit > self.cost[row] * common), default=None)
+
+    def _field(self, j: int) -> int:
+        """The rows that cover weight j, 32 bits each: 1 where it does."""
+        field = self.fields.get(j)
+        if field is None:
+            size = len(self.candidates)
+            if len(self.fields) * size > MAX_FIELDS:
+                self.fields.clear()
+            spread = bytearray(4 * size)
+            spread[::4] = format(self.covers[j], f"0{size}b").encode("ascii")[::-1].translate(_DIGIT_TO_BIT)
+            field = self.fields[j] = int.from_bytes(spread, "little")
+        return field
+
+    def _uncovered(self, where: str, j: int, inside: int, undecided: int) -> None:
+        """Check a leaf in which no candidate that is in or undecided covers weight j."""
+        if j >= len(self.covers):
+            raise InvalidCertificate(f"{where}: weight {_show(j)} is not listed")
+        if self.covers[j] & inside:
+            raise InvalidCertificate(f"{where}: a candidate that is in covers weight {j}")
+        for bit in _bits(self.covers[j] & undecided):
+            name = self.label(self.candidates[bit.bit_length() - 1])
+            raise InvalidCertificate(f"{where}: {name} covers weight {j}")
 
 
 def _bits(mask: int) -> Iterator[int]:
@@ -943,29 +984,78 @@ def _bits(mask: int) -> Iterator[int]:
         mask ^= low
 
 
-def _coverage(claim: _Claim, exact: _Exact, weights: list[list[int]], selectable: list[int]) -> list[int]:
-    """For each selectable candidate the bitset of the weights that it covers.
+def _top_bits(fields: int, size: int, width: int) -> int:
+    """The bitset of those of `size` fields, `width` bytes each, whose top bit is set."""
+    return int(fields.to_bytes(size * width, "little")[width - 1 :: width][::-1].translate(_TOP_BIT_TO_DIGIT), 2)
+
+
+class _Packed:
+    """Rows of integers, one long integer a column with a field for each row: one product scores all rows.
+
+    A field holds the number less the least of its column, so it is not negative; the top bit of a field stays free.
+    """
+
+    def __init__(self, columns: Sequence[Sequence[int]], factors: Sequence[int]) -> None:
+        """`factors`: the largest that each column will be multiplied with."""
+        self.size = len(columns[0])
+        self.least = [min(column) for column in columns]
+        ranges = [max(column) - low for column, low in zip(columns, self.least, strict=True)]
+        largest = sum(map(mul, ranges, [max(factor, 1) for factor in factors]))
+        self.width = 8 * (largest.bit_length() // 64 + 1)  # bytes of a field
+        if self.size * self.width > MAX_PACKED_BYTES:
+            raise InvalidCertificate("weights: numbers as long as these are beyond this checker")
+        self.columns = []
+        for column, low in zip(columns, self.least, strict=True):
+            content = b"".join([(a - low).to_bytes(self.width, "little") for a in column])
+            self.columns.append(int.from_bytes(content, "little"))
+        self.ones = int.from_bytes((b"\1" + bytes(self.width - 1)) * self.size, "little")
+        self.tops = self.ones << (8 * self.width - 1)
+
+    def scores(self, factors: Sequence[int]) -> tuple[int, int]:
+        """Sums over the columns of number times factor >= 0: fields, and what is to be added to each of them."""
+        used = [(f, column, low) for f, column, low in zip(factors, self.columns, self.least, strict=True) if f]
+        return sum(f * column for f, column, _ in used), sum(f * low for f, _, low in used)
+
+    def reach(self, scores: tuple[int, int], least: int) -> int:
+        """The bitset of the rows with a score of at least `least`."""
+        fields, offset = scores
+        need = least - offset
+        if need <= 0:
+            return (1 << self.size) - 1
+        if need >> (8 * self.width - 1):
+            return 0
+        return _top_bits((fields | self.tops) - need * self.ones, self.size, self.width)
+
+    def largest(self, scores: tuple[int, int]) -> int:
+        """The largest score."""
+        fields, offset = scores
+        content = fields.to_bytes(self.size * self.width, "little")
+        words = array("Q", content)
+        if sys.byteorder == "big":
+            words.byteswap()
+        top_words = words[self.width // 8 - 1 :: self.width // 8]
+        high = max(top_words)
+        starts = (at * self.width for at in compress(range(self.size), map(high.__eq__, top_words)))
+        return max(int.from_bytes(content[start : start + self.width], "little") for start in starts) + offset
+
+
+def _coverage(claim: _Claim, exact: _Exact, weights: list[list[int]]) -> list[int]:
+    """For each weight the bitset of the rows of `exact` that cover it.
 
     With w = W / S, i covers w when W.v_i >= (1 - epsilon) max_j W.v_j - delta S. The rows of `exact` hold a row of
     greatest W.v, because every other row has a dominator among them.
     """
+    if len(exact.position) * len(weights) > MAX_COVERAGE_BITS:
+        raise InvalidCertificate("weights: weights times candidates are beyond this checker")
     shared = math.lcm(*(unit.denominator for unit in exact.units))
     units = [int(unit * shared) for unit in exact.units]
     keep, delta = 1 - Fraction(claim.epsilon), Fraction(claim.delta) * shared
-    places = [exact.position[i] for i in selectable]
-    every = len(places) == len(exact.position)
-    patterns = [0] * len(selectable)
-    for j, weight in enumerate(weights):
-        scores = [0] * len(exact.position)
-        for unit, w, column in zip(units, weight, exact.columns, strict=True):
-            if w:
-                scores = list(map(add, scores, map(mul, column, repeat(unit * w))))
-        least = math.ceil(keep * max(scores) - delta * sum(weight))
-        picked = scores if every else map(scores.__getitem__, places)
-        bit = 1 << j
-        for at in compress(range(len(places)), map(ge, picked, repeat(least))):
-            patterns[at] |= bit
-    return patterns
+    packed = _Packed(exact.columns, [unit * max(weight[k] for weight in weights) for k, unit in enumerate(units)])
+    covers = []
+    for weight in weights:
+        scores = packed.scores(list(map(mul, units, weight)))
+        covers.append(packed.reach(scores, math.ceil(keep * packed.largest(scores) - delta * sum(weight))))
+    return covers
 
 
 # The command
