@@ -67,8 +67,9 @@ _KEYS = frozenset(
 _EXACT_KEYS = _KEYS | {"scale", "required", "forbidden", "dominators", "multipliers", "lower_bound"}
 _CORNER_KEYS = _KEYS | {"exponent", "points", "denominator", "corners"}
 _ANSWERS_KEYS = _CORNER_KEYS | {"oracle_error", "floor"}
-_SCORES_KEYS = _CORNER_KEYS | {"beta", "weights"}
-_SAMPLES_KEYS = _KEYS | {"scale", "ranges", "alpha", "method", "look", "certification", "multipliers"}
+_SCORES_KEYS = _CORNER_KEYS | {"beta", "weights", "scale"}
+_SAMPLES_KEYS = _KEYS | {"scale", "ranges", "alpha", "method", "simultaneous", "bets", "look"}
+_SAMPLES_KEYS |= {"certification", "multipliers"}
 
 # The bets of the betting bound, see docs/certificate-format.md: powers of two and three quarters of them.
 _BETS = [x / (1 << g) for g in range(8) for x in (1.0, 0.75)][:15]
@@ -131,8 +132,6 @@ class Problem:
         try:
             self.values = _flat(self.values, len(self.names), len(self.rewards))
             self.costs = None if self.costs is None else [float(cost) for cost in self.costs]
-            if not isinstance(self.scale, str):
-                self.scale = [(float(low), float(high)) for low, high in self.scale]
         except (TypeError, ValueError, OverflowError) as error:
             raise CertificateParseError(f"problem: expected numbers: {error}") from None
         if not all(map(math.isfinite, self.values)):
@@ -142,13 +141,7 @@ class Problem:
                 raise CertificateParseError(f"problem: costs: expected {len(self.names)} numbers")
             if not all(0 <= cost < math.inf for cost in self.costs):
                 raise CertificateParseError("problem: costs: expected finite numbers >= 0")
-        if isinstance(self.scale, str):
-            if self.scale not in ("none", "minmax"):
-                raise CertificateParseError('problem: scale: expected "none", "minmax" or a list of (low, high)')
-        elif len(self.scale) != len(self.rewards):
-            raise CertificateParseError(f"problem: scale: expected {len(self.rewards)} pairs")
-        elif not all(-math.inf < low < high < math.inf for low, high in self.scale):
-            raise CertificateParseError("problem: scale: expected finite low < high")
+        self.scale = _ranges("problem: scale", self.scale, len(self.rewards))
 
     def column(self, k: int) -> array[float]:
         """The n numbers of reward k as in the file, before sign and scale."""
@@ -156,8 +149,8 @@ class Problem:
 
     def sha256(self) -> str:
         """Hash of the canonical problem, 64 hex digits; see docs/certificate-format.md, "The problem"."""
-        scale = self.scale if isinstance(self.scale, str) else [[low.hex(), high.hex()] for low, high in self.scale]
-        head = {"candidates": len(self.names), "costs": self.costs is not None, "rewards": self.rewards, "scale": scale}
+        head = {"candidates": len(self.names), "costs": self.costs is not None, "rewards": self.rewards}
+        head["scale"] = _plain_scale(self.scale)
         digest = hashlib.sha256(b"palm_opt problem 1\n")
         digest.update(_canonical(head) + b"\n")
         digest.update(_little_endian(cast("array[float]", self.values)))
@@ -183,6 +176,27 @@ def _flat(values: Any, n: int, d: int) -> array[float]:
     if len(flat) != n * d:
         raise ValueError(f"{len(flat)} values came, not {n} rows of {d}")
     return flat
+
+
+def _ranges(where: str, scale: Any, d: int) -> str | list[tuple[float, float]]:
+    """A scale as it should be: "none", "minmax" or d pairs of floats."""
+    if isinstance(scale, str):
+        if scale not in ("none", "minmax"):
+            raise CertificateParseError(f'{where}: expected "none", "minmax" or a list of (low, high)')
+        return scale
+    try:
+        pairs = [(float(low), float(high)) for low, high in scale]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CertificateParseError(f"{where}: expected pairs of numbers: {error}") from None
+    if len(pairs) != d:
+        raise CertificateParseError(f"{where}: expected {d} pairs")
+    if not all(-math.inf < low < high < math.inf for low, high in pairs):
+        raise CertificateParseError(f"{where}: expected finite low < high")
+    return pairs
+
+
+def _plain_scale(scale: str | list[tuple[float, float]]) -> str | list[list[str]]:
+    return scale if isinstance(scale, str) else [[low.hex(), high.hex()] for low, high in scale]
 
 
 def _canonical(data: Any) -> bytes:
@@ -296,6 +310,8 @@ class Scores:
         The rewards of all responses, prompt after prompt; N is the sum of `counts`. Kept as a flat array.
     log_weights : N floats or None
         Logarithms of the reference's weights, up to a constant for each prompt; None means equal weights.
+    scale : "none" or list of (low, high)
+        As for kind exact; a leading ``-`` of a reward negates its column.
 
     Raises
     ------
@@ -307,6 +323,7 @@ class Scores:
     counts: Sequence[int]
     values: Any
     log_weights: Any = None
+    scale: str | list[tuple[float, float]] = "none"
 
     def __post_init__(self) -> None:
         self.rewards = _labels("scores: rewards", self.rewards)
@@ -320,15 +337,27 @@ class Scores:
         if self.log_weights is not None:
             flat = [(x,) for x in self.log_weights]
             self.log_weights = _table("scores: log_weights", flat, sum(self.counts), 1)
+        self.scale = _ranges("scores: scale", self.scale, len(self.rewards))
+        if self.scale == "minmax":
+            raise CertificateParseError('scores: scale: expected "none" or a list of (low, high)')
 
     def subject(self) -> dict[str, Any]:
-        """What a certificate has under `subject`."""
-        weighted = self.log_weights is not None
-        return {"type": "scores", "rewards": self.rewards, "prompts": len(self.counts), "log_weight": weighted}
+        """What a certificate has under `subject`, the names of columns apart."""
+        return {"type": "scores", "rewards": self.rewards, "prompts": len(self.counts)}
+
+    def column(self, k: int) -> Sequence[float]:
+        """Reward k of all responses, after sign and scale, within a relative 2^-51."""
+        column: Sequence[float] = self.values[k :: len(self.rewards)]
+        negated = self.rewards[k].startswith("-")
+        if isinstance(self.scale, str):
+            return [-x for x in column] if negated else column
+        low, high = self.scale[k]
+        return [(high - x if negated else x - low) / (high - low) for x in column]
 
     def sha256(self) -> str:
         """Hash of the canonical scores, 64 hex digits; see docs/certificate-format.md."""
-        head = {"log_weight": self.log_weights is not None, "prompts": len(self.counts), "rewards": self.rewards}
+        head = self.subject() | {"log_weight": self.log_weights is not None, "scale": _plain_scale(self.scale)}
+        del head["type"]
         digest = hashlib.sha256(b"palm_opt scores 1\n")
         digest.update(_canonical(head) + b"\n")
         digest.update(_swapped(cast("array[int]", self.counts)))
@@ -418,8 +447,10 @@ def read_subject(path: str | Path, document: Document) -> Subject:
     if document["kind"] == "exact":
         return read_values(path, subject, document["scale"])
     read: dict[str, Callable[[str | Path, dict[str, Any]], Subject]] = {
-        "answers": read_answers, "scores": read_scores, "samples": read_samples,
+        "answers": read_answers, "samples": read_samples,
     }  # fmt: skip
+    if subject["type"] == "scores":
+        return read_scores(path, subject, document["scale"])
     return read[subject["type"]](path, subject)
 
 
@@ -439,8 +470,6 @@ def read_values(path: str | Path, subject: dict[str, Any], scale: str | list[Any
         With the line, where the file is not such a table. OSError where it cannot be opened.
     """
     rewards, id_column, cost_column = subject["rewards"], subject["id"], subject["cost"]
-    if not isinstance(scale, str):
-        scale = [tuple(float.fromhex(end) if isinstance(end, str) else end for end in pair) for pair in scale]
     table = _Table(path)
     columns = [table.find(name.removeprefix("-")) for name in rewards]
     costs_at = None if cost_column is None else table.find(cost_column)
@@ -456,7 +485,13 @@ def read_values(path: str | Path, subject: dict[str, Any], scale: str | list[Any
             what = "is repeated" if name else "is empty"
             raise CertificateParseError(f"{table.where()}: the name {_show(name)} {what}")
         names[name] = None
-    return Problem(list(names), rewards, numbers, None if costs_at is None else list(costs), scale)
+    return Problem(list(names), rewards, numbers, None if costs_at is None else list(costs), _from_hex(scale))
+
+
+def _from_hex(scale: str | list[Any]) -> str | list[Any]:
+    if isinstance(scale, str):
+        return scale
+    return [tuple(float.fromhex(end) if isinstance(end, str) else end for end in pair) for pair in scale]
 
 
 def read_answers(path: str | Path, subject: dict[str, Any]) -> Answers:
@@ -476,12 +511,12 @@ def read_answers(path: str | Path, subject: dict[str, Any]) -> Answers:
     return Answers(subject["rewards"], weights, values)
 
 
-def read_scores(path: str | Path, subject: dict[str, Any]) -> Scores:
-    """Read the scores that a conditional certificate speaks of: columns prompt, the rewards, maybe log_weight."""
+def read_scores(path: str | Path, subject: dict[str, Any], scale: str | list[Any]) -> Scores:
+    """Read the scores that a conditional certificate speaks of: a column of prompts, the rewards, maybe log weights."""
     table = _Table(path)
-    prompt_at = table.find("prompt")
-    columns = [table.find(name) for name in subject["rewards"]]
-    weight_at = table.find("log_weight") if subject["log_weight"] else None
+    prompt_at = table.find(subject["prompt"])
+    columns = [table.find(name.removeprefix("-")) for name in subject["rewards"]]
+    weight_at = None if subject["log_weight"] is None else table.find(subject["log_weight"])
     counts: dict[str, int] = {}
     values, log_weights = array("d"), array("d")
     last = None
@@ -494,7 +529,8 @@ def read_scores(path: str | Path, subject: dict[str, Any]) -> Scores:
         values.extend([table.number(row, at) for at in columns])
         if weight_at is not None:
             log_weights.append(table.number(row, weight_at))
-    return Scores(subject["rewards"], list(counts.values()), values, None if weight_at is None else log_weights)
+    log_weights_read = None if weight_at is None else log_weights
+    return Scores(subject["rewards"], list(counts.values()), values, log_weights_read, _from_hex(scale))
 
 
 def read_samples(path: str | Path, subject: dict[str, Any]) -> Samples:
@@ -713,6 +749,12 @@ def _texts(where: str, value: Any) -> list[str]:
     return list(value)
 
 
+def _boolean(where: str, value: Any) -> bool:
+    if type(value) is not bool:
+        _expected(where, "true or false", value)
+    return value
+
+
 def _integer(where: str, value: Any) -> int:
     if type(value) is not int or not 0 <= value < _INTEGER_LIMIT:
         _expected(where, f"an integer >= 0 of at most {MAX_DIGITS} digits", value)
@@ -818,8 +860,12 @@ def _parse_conditional(document: Document) -> None:
     scores = isinstance(subject, dict) and subject.get("type") == "scores"
     _keys("certificate", document, _SCORES_KEYS if scores else _ANSWERS_KEYS, frozenset({"answered"}))
     _parse_labels(document)
-    d = _parse_subject(document, {"prompts": int, "log_weight": bool} if scores else {"answers": int})
+    names: dict[str, type] = {"prompts": int, "prompt": str, "log_weight": str}
+    d = _parse_subject(document, names if scores else {"answers": int})
     if scores:
+        if document["scale"] == "minmax":
+            _expected("scale", '"none" or a list', document["scale"])
+        _parse_scale(document["scale"], d)
         _tolerance("beta", document["beta"])
         for j, weight in enumerate(_list("weights", document["weights"])):
             _tolerances(f"weights[{j}]", weight, d)
@@ -858,9 +904,17 @@ def _parse_statistical(document: Document) -> None:
     _list("ranges", document["ranges"])
     _parse_scale(document["ranges"], d, "ranges")
     _tolerance("alpha", document["alpha"])
-    if _text("method", document["method"]) not in _METHODS:
-        _expected("method", " or ".join(f'"{name}"' for name in _METHODS), document["method"])
+    if _text("method", document["method"]) not in ("betting", *_METHODS):
+        _expected("method", '"betting", "bernstein" or "hoeffding"', document["method"])
     _integer("look", document["look"])
+    _boolean("simultaneous", document["simultaneous"])
+    if document["bets"] is not None:
+        if document["method"] != "betting":
+            _expected("bets", "null, since the method is not betting", document["bets"])
+        for i, row in enumerate(_list("bets", document["bets"])):
+            _integers("bets", row, 1, i)
+            if len(row) != d or max(row) > 1023:
+                _expected(f"bets[{i}]", f"{d} integers from 1 to 1023", row)
     certification = document["certification"]
     if isinstance(certification, dict) and "clusters" in certification:
         _keys("certification", certification, frozenset({"clusters"}))
@@ -886,8 +940,10 @@ def _parse_subject(document: Document, types: dict[str, type]) -> int:
     for key, kind in types.items():
         if kind is int:
             _integer(f"subject.{key}", subject[key])
-        elif type(subject[key]) is not bool:
-            _expected(f"subject.{key}", "true or false", subject[key])
+        elif kind is str and (key == "prompt" or subject[key] is not None):
+            _texts(f"subject.{key}", [subject[key]])
+        elif kind is bool:
+            _boolean(f"subject.{key}", subject[key])
     return len(rewards)
 
 
@@ -956,8 +1012,7 @@ class Verified:
 
     def __str__(self) -> str:
         fields = {name: value for name, value in self.as_dict().items() if name != "verified"}
-        shown = {name: ",".join(map(str, x)) if isinstance(x, list) else x for name, x in fields.items()}
-        return "VERIFIED " + " ".join(f"{name}={'none' if x is None else x}" for name, x in shown.items())
+        return "VERIFIED " + " ".join(f"{name}={_word(value)}" for name, value in fields.items())
 
     def as_dict(self) -> dict[str, Any]:
         """The fields for JSON: a number is an int, a float that is exactly it, or else the string "p/q"."""
@@ -972,6 +1027,12 @@ class Verified:
             **self.details,
             "sha256": self.sha256,
         }
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _plain(number: Fraction) -> int | float | str:
@@ -1101,9 +1162,7 @@ def _resolve(document: Document, problem: Problem) -> _Claim:
         raise InvalidCertificate("subject.rewards: not the rewards of the values")
     if (subject["cost"] is None) != (problem.costs is None):
         raise InvalidCertificate("subject.cost: the certificate and the values do not both have costs")
-    if not isinstance(scale, str):
-        scale = [tuple(map(float.fromhex, pair)) for pair in scale]
-    if scale != problem.scale:
+    if _from_hex(scale) != problem.scale:
         raise InvalidCertificate("scale: not the scale of the values")
     found = problem.sha256()
     if found != document["sha256"]:
@@ -1537,7 +1596,7 @@ class _Outer:
         self.floor = None if floor is None else [int(b * self.scale) for b in floor]
 
     def bound(self, where: str, x: list[int], pairs: list[int], denominator: int) -> int:
-        """A bound on OPT(x / sum x), times (sum x) denominator unit scale; mu_j = m / denominator for the pairs j, m."""
+        """A bound on OPT(x / sum x) times (sum x) denominator unit scale; mu_j = m / denominator for the pairs j, m."""
         if len(set(pairs[::2])) < len(pairs) // 2:
             raise InvalidCertificate(f"{where}: an answer is repeated")
         total, whole = sum(x), denominator * self.unit
@@ -1638,6 +1697,10 @@ def _promise_of_answers(document: Document, answers: Answers, epsilon: Fraction,
 
 def _promise_of_scores(document: Document, scores: Scores, epsilon: Fraction, delta: Fraction) -> _Promise:
     """The bounds of the closed form at the planned weights, with their rounding margins."""
+    if _from_hex(document["scale"]) != scores.scale:
+        raise InvalidCertificate("scale: not the scale of the scores")
+    if (document["subject"]["log_weight"] is None) != (scores.log_weights is None):
+        raise InvalidCertificate("subject.log_weight: the certificate and the scores do not both have log weights")
     beta = float.fromhex(document["beta"])
     if beta <= 0:
         raise InvalidCertificate("beta: expected a number > 0")
@@ -1673,16 +1736,17 @@ class _Gibbs:
 
     def __init__(self, scores: Scores, beta: float) -> None:
         self.d, self.beta = len(scores.rewards), beta
-        self.columns = [scores.values[k :: self.d] for k in range(self.d)]
+        self.columns = [scores.column(k) for k in range(self.d)]
         self.log_weights = scores.log_weights
         ends = [0, *accumulate(scores.counts)]
         self.prompts = [slice(a, b) for a, b in pairwise(ends)]
-        largest = max(max(scores.values), -min(scores.values))
+        largest = max(max(map(abs, column)) for column in self.columns)
         size = largest / beta
         if self.log_weights:
             size += max(max(self.log_weights), -min(self.log_weights))
-        if not size < 2.0**30:
-            raise InvalidCertificate("beta: rewards are too large beside it for this checker")
+        finite = isinstance(scores.scale, str) or all(high - low < math.inf for low, high in scores.scale)
+        if not (finite and size < 2.0**30):
+            raise InvalidCertificate("beta: rewards are too large, beside it or at all, for this checker")
         error = (self.d + 8) * size * 2.0**-49 + 2.0**-38
         self.margin = Fraction(beta * error) + Fraction(largest * 2.0**-48)
         self.value_margin = 4 * (largest + beta) * error
@@ -1871,13 +1935,23 @@ def _check_statistical(document: Document, samples: Samples) -> Verified:
             least = low * sum(mix.values()) + (high - low) * down  # of X
             if least < 0:
                 tests.append((i, k, (-delta - least) / ((high - low) * width)))
-    level = alpha / (len(tests) or 1) / (look * (look + 1) or 1)
-    bound = _METHODS[document["method"]]
+    level = alpha / (look * (look + 1) or 1) / (len(tests) or 1 if document["simultaneous"] else 1)
+    bets = document["bets"]
+    if bets is not None and len(bets) != len(samples.candidates):
+        raise InvalidCertificate(f"bets: expected {len(samples.candidates)} rows, got {len(bets)}")
     for i, k, needed in tests:
-        if needed > 0 and not bound(_differences(mixes[i], means[k]), needed, level):
+        if needed <= 0:
+            continue
+        y = _differences(mixes[i], means[k])
+        if document["method"] == "betting":
+            shown = _betting(y, needed, level, _BETS if bets is None else [bets[i][k] / 1024])
+        else:
+            shown = _METHODS[document["method"]](y, needed, level)
+        if not shown:
             where = f"candidate {i} ({_show(samples.candidates[i])}) in {_show(samples.rewards[k])}"
             raise InvalidCertificate(f"multipliers: delta is not shown for {where}")
-    details = {"alpha": float(alpha), "method": document["method"], "look": look}
+    details = {"alpha": float(alpha), "method": document["method"], "simultaneous": document["simultaneous"]}
+    details["look"] = look
     details |= {"clusters": len(clusters), "prompts": prompts, "clipped": clipped, "reference": "pool"}
     size, levels = len(members), (float(epsilon), float(delta))
     return Verified("statistical", size, Fraction(size), Fraction(0), *levels, document["sha256"], details)
@@ -1994,7 +2068,7 @@ def _differences(mix: dict[int, Fraction], means: list[array[float]]) -> list[fl
     return [min(max(y, 0.0), 1.0) for y in total]
 
 
-def _betting(y: list[float], needed: Fraction, level: Fraction) -> bool:
+def _betting(y: list[float], needed: Fraction, level: Fraction, bets: list[float]) -> bool:
     """Whether bets against a mean of at most `needed` multiply the capital by 1 / level.
 
     The capital is the average over the bets b of prod_t (1 - b + b y_t / needed). It is computed in floats; each of
@@ -2006,12 +2080,12 @@ def _betting(y: list[float], needed: Fraction, level: Fraction) -> bool:
     spread = math.fsum(map(mul, y, y)) / len(y)
     edge = math.fsum(y) / len(y) - mean
     best = mean * edge / (spread - 2 * mean * (edge + mean) + mean * mean + 1e-300)  # of the growth, to second order
-    goal = len(_BETS) / level / (1 - Fraction(len(y), 1 << 48))
+    goal = len(bets) / level / (1 - Fraction(len(y), 1 << 48))
     capital = Fraction(0)
-    for bet in sorted(_BETS, key=lambda bet: abs(bet - best)):
+    for bet in sorted(bets, key=lambda bet: abs(bet - best)):
         factors = list(map(add, map(mul, y, repeat(bet / mean)), repeat(1 - bet)))
         if min(factors) < 2.0**-15:
-            continue  # only with the bet of all: worth nothing
+            continue  # a bet of nearly all, that lost nearly all: nothing is counted
         mantissa, exponent = 1.0, 0
         for start in range(0, len(factors), 32):
             mantissa, more = math.frexp(mantissa * math.prod(factors[start : start + 32]))
@@ -2036,9 +2110,8 @@ def _hoeffding(y: list[float], needed: Fraction, level: Fraction) -> bool:
     return math.fsum(y) / len(y) - math.sqrt(_log(1 / level) / (2 * len(y))) - 2.0**-30 >= _round_up(needed)
 
 
-_METHODS: dict[str, Callable[[list[float], Fraction, Fraction], bool]] = {
-    "betting": _betting, "bernstein": _bernstein, "hoeffding": _hoeffding,
-}  # fmt: skip
+_METHODS: dict[str, Callable[[list[float], Fraction, Fraction], bool]]
+_METHODS = {"bernstein": _bernstein, "hoeffding": _hoeffding}
 
 
 def _round_up(number: Fraction) -> float:

@@ -62,7 +62,7 @@ def test_correct(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     document = json.loads(path.read_text(encoding="utf-8"))
     assert err == "" and out.count("\n") == 1
-    assert out.startswith(f"VERIFIED kind=exact members={len(document['members'])} cost=")
+    assert out.startswith(f"VERIFIED kind={document['kind']} members={len(document['members'])} cost=")
     assert out.endswith(f" sha256={document['sha256']}\n")
 
 
