@@ -131,7 +131,7 @@ def verify(
     values: opt.Values,
     json: opt.Json = False,
 ) -> None:
-    """Check a certificate exactly.
+    """Check a certificate of any kind.
 
     No solver is used. The last line is VERIFIED and what was proved, or NOT VERIFIED and the first claim that fails.
     """
@@ -272,19 +272,12 @@ def check_outputs(certificate: Path | None, plot: Path | None, report: Path | No
 
 
 def read_problem(values: Path, document: Any) -> Any:
-    """Read the problem that a certificate speaks of; CSV without anything but the checker."""
-    from palm_opt import certificate as checker
-
-    subject = document["subject"]
+    """Read what a certificate speaks of; CSV without anything but the checker."""
     if values.suffix.lower() not in (".parquet", ".npz"):
-        return checker.read_values(values, subject, document["scale"])
-    from palm_opt.values import ValueMatrix
-
-    scale = document["scale"]
-    if not isinstance(scale, str):
-        scale = [(float.fromhex(low), float.fromhex(high)) for low, high in scale]
-    matrix = ValueMatrix.read(values, subject["id"], subject["rewards"], subject["cost"], scale)
-    return matrix.problem()
+        from palm_opt.certificate import read_subject
+    else:
+        from palm_opt.certify import read_subject
+    return read_subject(values, document)
 
 
 def draw(values: ValueMatrix, result: Result | Certified, plot: Path | None, report: Path | None) -> None:
