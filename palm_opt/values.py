@@ -319,7 +319,8 @@ class ValueMatrix:
             if low < high:
                 width = float(np.float64(high) / 2 - np.float64(low) / 2)  # halved: high - low may overflow
                 column = self.raw[:, k] / 2
-                result[:, k] = ((column - low / 2) if sign > 0 else (high / 2 - column)) / width
+                with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # refused below
+                    result[:, k] = ((column - low / 2) if sign > 0 else (high / 2 - column)) / width
         if not np.isfinite(result).all():
             raise ProblemError(
                 f"scale: the range {self.scale!r} is too narrow for these values; scaled values overflow"

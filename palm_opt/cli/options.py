@@ -49,7 +49,12 @@ Rewards = Annotated[
 ]
 Id = Annotated[str | None, typer.Option("--id", metavar="COL", help="Column of names. Default: rows numbered from 0.")]
 ScaleText = Annotated[
-    str | None, typer.Option("--scale", metavar="SCALE", help="none, minmax, or LO:HI (one, or one a reward).")
+    str | None,
+    typer.Option(
+        "--scale",
+        metavar="SCALE",
+        help="none, minmax, or LO:HI (one, or one a reward, in the column's own units before a leading - negates it).",
+    ),
 ]
 Cost = Annotated[str | None, typer.Option(metavar="COL", help="Column of costs >= 0. Default: each costs 1.")]
 Epsilon = Annotated[float | None, typer.Option(metavar="E", help="Relative tolerance, 0 <= E < 1.")]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt.errors import BackendNotFound
-from palm_opt.report.regions import intervals, polygons
+from palm_opt.regions import intervals, polygons, share
 from palm_opt.storage import atomic_path
 from palm_opt.values import ValueMatrix
 
@@ -192,7 +192,7 @@ def _triangle(axes: Any, values: ValueMatrix, indices: Sequence[int], triple: tu
         if not len(corners):
             continue
         axes.fill(*corners.T, facecolor=_colour(k), edgecolor="white", lw=0.9)
-        if _area(corners) > 0.004:
+        if share(corners) > 0.004:
             axes.text(*corners.mean(axis=0), str(k + 1), ha="center", va="center", fontsize=8.5)
     size = 8 if small else 9
     for setter, reward in zip((axes.set_tlabel, axes.set_llabel, axes.set_rlabel), triple, strict=True):
@@ -201,12 +201,6 @@ def _triangle(axes: Any, values: ValueMatrix, indices: Sequence[int], triple: tu
         axis.set_label_position("corner")
         axis.set_ticks([0.2, 0.4, 0.6, 0.8])
         axis.set_tick_params(labelsize=7, length=2)
-
-
-def _area(corners: NDArray[np.float64]) -> float:
-    """Share of the triangle that a polygon takes."""
-    x, y = corners[:, 1], corners[:, 2]
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
 
 
 def _panels(values: ValueMatrix, indices: Sequence[int]) -> Figure:

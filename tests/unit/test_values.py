@@ -101,8 +101,10 @@ def test_bad_files_are_refused_with_their_place(tmp_path, text, options, message
         ([[1.0]], {"costs": [-1]}, "costs: entry 0"),
         ([[1.0]], {"costs": [1, 2]}, "costs: expected shape"),
         ([[1e308], [-1e308]], {"scale": (0, 1e-300)}, "overflow"),
+        ([[0.0], [5e-324]], {"scale": "minmax"}, "overflow"),
     ],
 )
+@pytest.mark.filterwarnings("error")  # one error, no warning of numpy before it
 def test_bad_arrays_are_refused(array, options, message):
     with pytest.raises(palm.ProblemError, match=message):
         palm.ValueMatrix(array, **options)
