@@ -26,9 +26,12 @@ __all__ = [
     "TimeLimit",
     "Values",
     "Vary",
+    "candidates",
+    "check_vary",
     "given",
     "names",
     "read_values",
+    "scale",
     "weight",
 ]
 
@@ -60,7 +63,7 @@ Cost = Annotated[str | None, typer.Option(metavar="COL", help="Column of costs >
 Epsilon = Annotated[float | None, typer.Option(metavar="E", help="Relative tolerance, 0 <= E < 1.")]
 Delta = Annotated[float | None, typer.Option(metavar="D", help="Absolute tolerance in units of the scale.")]
 TimeLimit = Annotated[float | None, typer.Option(metavar="S", help="Seconds; the incumbent is returned then.")]
-Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of every random choice.")]
+Seed = Annotated[int | None, typer.Option(metavar="N", min=0, help="Seed of every random choice.")]
 Threads = Annotated[int | None, typer.Option(metavar="N", min=0, help="Threads; 0 for all cores.")]
 Members = Annotated[str, typer.Option(metavar="X,Y", help="Names of the portfolio's members.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
@@ -71,16 +74,19 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def names(text: str | None) -> list[str] | None:
+def names(text: str | None, option: str) -> list[str] | None:
     """Split a comma-separated list; a name that holds a comma is put in double quotes, as in CSV."""
     if text is None:
         return None
     import csv
 
-    row = next(csv.reader([text], skipinitialspace=True), [])
+    try:
+        row = next(csv.reader([text], skipinitialspace=True, strict=True), [])
+    except csv.Error:
+        row = []
     result = [cell.strip() for cell in row if cell.strip()]
     if not result:
-        raise typer.BadParameter(f"expected comma-separated names, got {text!r}")
+        raise typer.BadParameter(f"{option}: expected comma-separated names, got {text!r}")
     return result
 
 
@@ -98,10 +104,16 @@ def scale(text: str | None) -> Scale | None:
     return pairs[0] if len(pairs) == 1 else pairs
 
 
+def check_vary(vary: Vary, epsilon: float | None, delta: float | None) -> None:
+    """Refuse a value for the tolerance that is to be found."""
+    if (epsilon if vary is Vary.EPSILON else delta) is not None:
+        raise typer.BadParameter(f"--{vary.value} is what --vary {vary.value} finds: leave it out")
+
+
 def weight(text: str) -> dict[str, float]:
     """Read helpful=0.6,harmless=0.4."""
     result: dict[str, float] = {}
-    for part in names(text) or []:
+    for part in names(text, "--weight") or []:
         name, equals, amount = part.rpartition("=")
         try:
             if not equals or name in result:
@@ -120,16 +132,19 @@ def read_values(
     from palm_opt.values import ValueMatrix
 
     try:
-        return ValueMatrix.read(path, **given(id=id, rewards=names(rewards), cost=cost, scale=scale(scale_text)))
+        return ValueMatrix.read(
+            path, **given(id=id, rewards=names(rewards, "--rewards"), cost=cost, scale=scale(scale_text))
+        )
     except ProblemError as error:
         if rewards is None and "expected a finite number" in str(error):
-            raise ProblemError(f"{error}; name the reward columns with --rewards and the names with --id") from None
+            ids = " and the names with --id" if id is None else ""
+            raise ProblemError(f"{error}; name the reward columns with --rewards{ids}") from None
         raise
 
 
-def candidates(values: ValueMatrix, text: str | None) -> Sequence[str] | None:
+def candidates(values: ValueMatrix, text: str | None, option: str) -> Sequence[str] | None:
     """Names of candidates from an option; checked, so that the message names the values file's candidates."""
-    items = names(text)
+    items = names(text, option)
     if items is not None:
         for item in items:
             values.index(item)
