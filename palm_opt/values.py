@@ -400,11 +400,11 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
             if sum(entry.file_size for entry in archive.infolist()) > _LARGEST:
                 raise ProblemError(f"{path}: more than {_LARGEST} bytes once unpacked")
         with np.load(path, allow_pickle=False) as data:
-            return {name: data[name] for name in data if name in ("values", "rewards", "names", "costs")}
+            return {name: data[name] for name in data}
     except ProblemError:
         raise
     except Exception as error:  # zipfile, zlib and numpy raise what they like over a damaged file
-        raise ProblemError(f"{path}: cannot be read as npz: {error}") from error
+        raise ProblemError(f"{path}: cannot be read as npz: {' '.join(str(error).split())}") from error
 
 
 def _read_parquet(path: Path) -> dict[str, list[Any]]:
@@ -419,7 +419,7 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
     except ProblemError:
         raise
     except Exception as error:  # as above, and pyarrow's own
-        raise ProblemError(f"{path}: cannot be read as parquet: {error}") from error
+        raise ProblemError(f"{path}: cannot be read as parquet: {' '.join(str(error).split())}") from error
 
 
 def _read_csv(path: Path) -> tuple[dict[str, list[Any]], list[int]]:

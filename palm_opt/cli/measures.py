@@ -105,6 +105,7 @@ def export(
 
     if not csv:
         raise typer.BadParameter("say what to write: --csv")
+    opt.check_outputs(out)
     matrix = opt.read_values(file, id, rewards, cost, None)
     text = matrix.to_csv()
     if out:

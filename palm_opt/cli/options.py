@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,7 @@ __all__ = [
     "Values",
     "Vary",
     "candidates",
+    "check_outputs",
     "check_vary",
     "given",
     "names",
@@ -108,6 +110,18 @@ def check_vary(vary: Vary, epsilon: float | None, delta: float | None) -> None:
     """Refuse a value for the tolerance that is to be found."""
     if (epsilon if vary is Vary.EPSILON else delta) is not None:
         raise typer.BadParameter(f"--{vary.value} is what --vary {vary.value} finds: leave it out")
+
+
+def check_outputs(*paths: Path | None) -> None:
+    """Refuse files that cannot be written, before a long solve."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise typer.BadParameter(f"{path} is a directory, expected a file name")
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise typer.BadParameter(f"{path}: {folder} is not a folder that can be written to")
 
 
 def weight(text: str) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -264,14 +263,7 @@ class Bar:
 
 def check_outputs(certificate: Path | None, plot: Path | None, report: Path | None) -> None:
     """Refuse output files that cannot be written, and missing plot libraries, before a long solve."""
-    for path in (certificate, plot, report):
-        if path is None:
-            continue
-        if path.is_dir():
-            raise typer.BadParameter(f"{path} is a directory, expected a file name")
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            raise typer.BadParameter(f"{path}: {folder} is not a folder that can be written to")
+    opt.check_outputs(certificate, plot, report)
     if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise typer.BadParameter(f"--plot: expected a .png, .svg or .pdf file, got {plot}")
     if plot is not None or report is not None:
