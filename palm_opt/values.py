@@ -25,6 +25,7 @@ __all__ = ["Scale", "ValueMatrix"]
 Scale = str | tuple[float, float] | Sequence[tuple[float, float]]
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_PLAIN = re.compile(r"[0-9eE.+\- \t]*")
 _LARGEST = 2**31  # bytes of a file once unpacked: a small compressed file must not exhaust the memory
 
 
@@ -321,10 +322,10 @@ class ValueMatrix:
             low, high = self._bounds(k)
             assert low is not None and high is not None
             if low < high:
-                width = float(np.float64(high) / 2 - np.float64(low) / 2)  # halved: high - low may overflow
-                column = self.raw[:, k] / 2
-                with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # refused below
-                    result[:, k] = ((column - low / 2) if sign > 0 else (high / 2 - column)) / width
+                unit = 1.0 if np.isfinite(high - low) else 0.5  # halved where high - low overflows
+                column, start, end = self.raw[:, k] * unit, low * unit, high * unit
+                with np.errstate(over="ignore"):  # refused below
+                    result[:, k] = ((column - start) if sign > 0 else (end - column)) / (end - start)
         if not np.isfinite(result).all():
             raise ProblemError(
                 f"scale: the range {self.scale!r} is too narrow for these values; scaled values overflow"
@@ -473,16 +474,31 @@ def _names(column: Sequence[Any], place: Any) -> list[str]:
 
 
 def _numbers(column: Sequence[Any], name: str, place: Any) -> NDArray[np.float64]:
+    """Floats of a column; the first cell that is no finite number is refused with its place."""
+    kinds = set(map(type, column))
     result = np.empty(len(column))
+    if kinds == {float} or (kinds == {str} and _PLAIN.fullmatch("".join(column))):
+        try:  # whole columns at once: of these characters, float() reads what _number() does
+            result[:] = np.fromiter(map(float, column), np.float64, len(column))
+        except ValueError:
+            result[:] = np.nan
+        if np.isfinite(result).all():
+            return result
     for i, cell in enumerate(column):
-        if isinstance(cell, str):
-            text = cell.strip(" \t")  # as the standalone checker reads it
-            number = float(text) if _NUMBER.fullmatch(text) else np.nan
-        elif isinstance(cell, (numbers.Real, Decimal)) and not isinstance(cell, bool):
-            number = float(cell)
-        else:
-            number = np.nan
-        if not np.isfinite(number):
+        result[i] = _number(cell)
+        if not np.isfinite(result[i]):
             raise ProblemError(f"{place(i)}: {cell!r} in column {name!r}, expected a finite number")
-        result[i] = number
     return result
+
+
+def _number(cell: Any) -> float:
+    """The number in a cell, NaN where there is none."""
+    if isinstance(cell, str):
+        text = cell.strip(" \t")  # as the standalone checker reads it
+        return float(text) if _NUMBER.fullmatch(text) else np.nan
+    if not isinstance(cell, (numbers.Real, Decimal)) or isinstance(cell, bool):
+        return np.nan
+    try:
+        return float(cell)
+    except (OverflowError, ValueError):
+        return np.nan
