@@ -43,7 +43,7 @@ def metrics(
     import palm_opt
 
     matrix = opt.read_values(values, id, rewards, cost, scale)
-    result = palm_opt.metrics(matrix, opt.candidates(matrix, members) or [])
+    result = palm_opt.metrics(matrix, opt.candidates(matrix, members, "--members") or [])
     if json:
         emit_json({**metrics_document(result), "rewards": matrix.rewards})
     else:
@@ -105,6 +105,7 @@ def export(
 
     if not csv:
         raise typer.BadParameter("say what to write: --csv")
+    opt.check_outputs(out)
     matrix = opt.read_values(file, id, rewards, cost, None)
     text = matrix.to_csv()
     if out:

@@ -63,15 +63,17 @@ def solve(
     import palm_opt
 
     check_outputs(certificate, plot, report)
+    if vary is not None:
+        opt.check_vary(vary, epsilon, delta)
     matrix = opt.read_values(values, id, rewards, cost, scale)
     chosen = given(
         epsilon=epsilon,
         delta=delta,
         max_size=max_size,
         vary=None if vary is None else vary.value,
-        require=opt.candidates(matrix, require),
-        forbid=opt.candidates(matrix, forbid),
-        warm_start=opt.candidates(matrix, warm_start),
+        require=opt.candidates(matrix, require, "--require"),
+        forbid=opt.candidates(matrix, forbid, "--forbid"),
+        warm_start=opt.candidates(matrix, warm_start, "--warm-start"),
         backend=backend,
     )
     settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
@@ -114,7 +116,7 @@ def certify(
         raise typer.BadParameter("give --epsilon or --delta, not both: the other one is found")
     check_outputs(certificate, None, report)
     matrix = opt.read_values(values, id, rewards, cost, scale)
-    chosen = opt.candidates(matrix, members) or []
+    chosen = opt.candidates(matrix, members, "--members") or []
     known = given(epsilon=epsilon, delta=delta) or {"epsilon": 0.0}
     result = palm_opt.certify(matrix, chosen, **known)
     if certificate:
@@ -176,8 +178,9 @@ def frontier(
     import palm_opt
 
     check_outputs(None, plot, None)
-    matrix = opt.read_values(values, id, rewards, cost, scale)
     kind = vary or opt.Vary.DELTA
+    opt.check_vary(kind, epsilon, delta)
+    matrix = opt.read_values(values, id, rewards, cost, scale)
     settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
     chosen = given(max_size=max_size, epsilon=epsilon, delta=delta, backend=backend)
     results = palm_opt.frontier(matrix, vary=kind.value, **chosen, settings=settings)
@@ -260,9 +263,7 @@ class Bar:
 
 def check_outputs(certificate: Path | None, plot: Path | None, report: Path | None) -> None:
     """Refuse output files that cannot be written, and missing plot libraries, before a long solve."""
-    for path in (certificate, plot, report):
-        if path is not None and path.is_dir():
-            raise typer.BadParameter(f"{path} is a directory, expected a file name")
+    opt.check_outputs(certificate, plot, report)
     if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise typer.BadParameter(f"--plot: expected a .png, .svg or .pdf file, got {plot}")
     if plot is not None or report is not None:
