@@ -26,6 +26,7 @@ from palm_opt.relaxation import Point, Relaxation
 from palm_opt.result import Progress, Result, Settings, Status, Stop
 from palm_opt.separation import separate
 from palm_opt.simplex import snap, start
+from palm_opt.sweep import sweep
 from palm_opt.tree import Tree
 from palm_opt.values import ValueMatrix
 
@@ -180,6 +181,9 @@ class _Search:
         instant = everything(self.pool)
         if instant is not None:
             self.members, self.quality = instant
+        if self.backend == "native" and self.pool.values.d <= 2:
+            self._sweep()
+            return
         if self.warm:
             self._improve(tuple(sorted({*self.warm, *self.pool.required} - self.pool.forbidden)))
         if not self._converge(greedy):
@@ -194,6 +198,21 @@ class _Search:
             self._native() if self.backend == "native" else self._with_backend()
         if self._proved():
             self.stop = Stop.PROVED
+
+    def _sweep(self) -> None:
+        """One or two rewards: the cheapest portfolio and its packing at once."""
+        found = sweep(self.pool)
+        if found.members is None:
+            self.rows.add(found.weights)
+            if not self._impossible():
+                raise AssertionError("the sweep named a weight that is covered")
+            return
+        if not self._improve(found.members):
+            raise AssertionError("the sweep found a portfolio that breaks the promise")
+        shares = tuple(zip(found.weights, found.y or (), strict=True))
+        bound = self.pool.cost(self.pool.required) + sum((share for _, share in shares), Fraction(0))
+        self.size = SizeProof(Fraction(math.ceil(bound)) if self.pool.whole_costs else bound, (("packing", shares),))
+        self.stop = Stop.PROVED
 
     def _native(self) -> None:
         """Local search and the linear bound in turn, then branching, until they meet."""
