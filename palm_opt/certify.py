@@ -14,7 +14,7 @@ from palm_opt import certificate as checker
 from palm_opt.cover import DOUBT, Pool
 from palm_opt.errors import ProblemError
 from palm_opt.exact import Weight
-from palm_opt.proof import assemble, ceil_float, check_quality, games
+from palm_opt.proof import assemble, ceil_float, check_quality, games, prove_quality
 from palm_opt.result import Certified
 from palm_opt.values import ValueMatrix
 
@@ -59,11 +59,11 @@ def certify(
     else:
         pool = _least_epsilon(pool_values, rows, delta, threads)
     quality = check_quality(pool, rows, threads)
-    if quality.multipliers is None:
+    if not quality.kept:
         raise AssertionError("the least tolerance was not kept")
     if delta is not None:
         worst, weight = worst_exact(pool, rows, threads)
-    document = assemble(pool, rows, quality.multipliers)
+    document = assemble(pool, rows, prove_quality(pool, rows, threads))
     checker.check(document, pool_values.problem())
     return Certified(
         members=tuple(pool_values.names[i] for i in rows),
