@@ -167,6 +167,18 @@ def test_verify(values: Path, tmp_path: Path) -> None:
     assert {"kind", "members", "cost", "lower_bound", "epsilon", "delta", "sha256"} <= set(document)
 
 
+@pytest.mark.parametrize("name", ["answers-arc-pruned", "scores-table", "samples-clusters"])
+def test_verify_other_kinds(name: str) -> None:
+    base = ROOT / "tests" / "certificates" / "correct" / name
+    files = base.with_suffix(".json"), base.with_suffix(".csv")
+    line = palm("verify", *files).stdout.splitlines()[-1]
+    document = output("verify", *files)
+    assert line.startswith(f"VERIFIED kind={document['kind']} ") and document["verified"] is True
+    assert {"members", "cost", "lower_bound", "epsilon", "delta", "reference", "sha256"} <= set(document)
+    assert f" reference={document['reference']} " in line
+    assert "export" in refused("verify", files[0], "scores.npz")
+
+
 def test_verify_refuses_a_false_claim(values: Path, tmp_path: Path) -> None:
     certificate = tmp_path / "c.json"
     output("solve", values, *COLUMNS, "--delta", 0.1, "--certificate", certificate)
