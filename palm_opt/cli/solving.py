@@ -133,7 +133,7 @@ def verify(
     values: opt.Values,
     json: opt.Json = False,
 ) -> None:
-    """Check a certificate exactly.
+    """Check a certificate of any kind.
 
     No solver is used. The last line is VERIFIED and what was proved, or NOT VERIFIED and the first claim that fails.
     """
@@ -204,6 +204,9 @@ def compare(
     cost: opt.Cost = None,
     epsilon: opt.Epsilon = None,
     delta: opt.Delta = None,
+    require: Annotated[str | None, typer.Option(metavar="A,B", help="Candidates that must be members.")] = None,
+    forbid: Annotated[str | None, typer.Option(metavar="C", help="Candidates that may not be members.")] = None,
+    backends: Annotated[str | None, typer.Option(metavar="A,B", help="Backends to compare. Default: all.")] = None,
     time_limit: opt.TimeLimit = None,
     seed: opt.Seed = None,
     threads: opt.Threads = None,
@@ -211,22 +214,29 @@ def compare(
 ) -> None:
     """Solve with every backend.
 
-    One problem, every installed backend: size, proved bound, claimed bound, seconds.
+    One problem, every installed backend: size, proved bound, claimed bound, seconds, work.
     """
     import palm_opt
-    from palm_opt.backends import backends
+    from palm_opt.backends import backends as registered
+    from palm_opt.backends import load
 
     matrix = opt.read_values(values, id, rewards, cost, scale)
     settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
+    problem = given(
+        epsilon=epsilon, delta=delta, require=opt.candidates(matrix, require), forbid=opt.candidates(matrix, forbid)
+    )
+    chosen = opt.names(backends) or list(registered())
+    for name in set(chosen) - set(registered()):
+        load(name)  # raises: no such backend
     rows: list[dict[str, Any]] = []
     interrupted = False
-    for name in backends():
+    for name in chosen:
         try:
-            result = palm_opt.solve(matrix, backend=name, settings=settings, **given(epsilon=epsilon, delta=delta))
+            result = palm_opt.solve(matrix, backend=name, settings=settings, **problem)
         except (palm_opt.BackendNotFound, palm_opt.BackendError) as error:
             rows.append({"backend": name, "status": "ERROR", "error": str(error)})
             continue
-        rows.append(solve_document(matrix, result, None))
+        rows.append({**solve_document(matrix, result, None), "certificate_bytes": certificate_bytes(result)})
         interrupted = result.stop == "INTERRUPTED"
         if interrupted:
             break
@@ -236,6 +246,15 @@ def compare(
         print_comparison(rows)
     if interrupted:
         raise typer.Exit(130)
+
+
+def certificate_bytes(result: Result) -> int | None:
+    """Size of a result's certificate as a file."""
+    import json
+
+    if result.certificate is None:
+        return None
+    return len(json.dumps(result.certificate, separators=(",", ":")).encode()) + 1
 
 
 class Bar:
@@ -273,19 +292,12 @@ def check_outputs(certificate: Path | None, plot: Path | None, report: Path | No
 
 
 def read_problem(values: Path, document: Any) -> Any:
-    """Read the problem that a certificate speaks of; CSV without anything but the checker."""
-    from palm_opt import certificate as checker
-
-    subject = document["subject"]
+    """Read what a certificate speaks of; CSV without anything but the checker."""
     if values.suffix.lower() not in (".parquet", ".npz"):
-        return checker.read_values(values, subject, document["scale"])
-    from palm_opt.values import ValueMatrix
-
-    scale = document["scale"]
-    if not isinstance(scale, str):
-        scale = [(float.fromhex(low), float.fromhex(high)) for low, high in scale]
-    matrix = ValueMatrix.read(values, subject["id"], subject["rewards"], subject["cost"], scale)
-    return matrix.problem()
+        from palm_opt.certificate import read_subject
+    else:
+        from palm_opt.certify import read_subject
+    return read_subject(values, document)
 
 
 def draw(values: ValueMatrix, result: Result | Certified, plot: Path | None, report: Path | None) -> None:
