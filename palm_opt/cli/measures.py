@@ -58,6 +58,8 @@ def baseline(
     id: opt.Id = None,
     scale: opt.ScaleText = None,
     cost: opt.Cost = None,
+    epsilon: Annotated[float | None, typer.Option(metavar="E", help="--kind grid: its relative tolerance.")] = None,
+    delta: Annotated[float | None, typer.Option(metavar="D", help="--kind grid: its absolute tolerance.")] = None,
     seed: opt.Seed = None,
     json: opt.Json = False,
 ) -> None:
@@ -68,7 +70,7 @@ def baseline(
     import palm_opt
 
     matrix = opt.read_values(values, id, rewards, cost, scale)
-    result = palm_opt.baseline(matrix, kind=kind.value, **given(size=size, seed=seed))
+    result = palm_opt.baseline(matrix, kind=kind.value, **given(size=size, epsilon=epsilon, delta=delta, seed=seed))
     measured = palm_opt.metrics(matrix, result.indices)
     if json:
         document: dict[str, Any] = {
