@@ -43,7 +43,7 @@ def metrics(
     import palm_opt
 
     matrix = opt.read_values(values, id, rewards, cost, scale)
-    result = palm_opt.metrics(matrix, opt.candidates(matrix, members) or [])
+    result = palm_opt.metrics(matrix, opt.candidates(matrix, members, "--members") or [])
     if json:
         emit_json({**metrics_document(result), "rewards": matrix.rewards})
     else:
@@ -58,6 +58,8 @@ def baseline(
     id: opt.Id = None,
     scale: opt.ScaleText = None,
     cost: opt.Cost = None,
+    epsilon: Annotated[float | None, typer.Option(metavar="E", help="--kind grid: its relative tolerance.")] = None,
+    delta: Annotated[float | None, typer.Option(metavar="D", help="--kind grid: its absolute tolerance.")] = None,
     seed: opt.Seed = None,
     json: opt.Json = False,
 ) -> None:
@@ -68,7 +70,7 @@ def baseline(
     import palm_opt
 
     matrix = opt.read_values(values, id, rewards, cost, scale)
-    result = palm_opt.baseline(matrix, kind=kind.value, **given(size=size, seed=seed))
+    result = palm_opt.baseline(matrix, kind=kind.value, **given(size=size, epsilon=epsilon, delta=delta, seed=seed))
     measured = palm_opt.metrics(matrix, result.indices)
     if json:
         document: dict[str, Any] = {
@@ -91,29 +93,57 @@ def export(
     csv: Annotated[
         bool, typer.Option("--csv", help="As CSV with round-trip floats, for the standalone checker.")
     ] = False,
+    mps: Annotated[
+        bool, typer.Option("--mps", help="The master cover model as free-format MPS, for any exact solver.")
+    ] = False,
     rewards: opt.Rewards = None,
     id: opt.Id = None,
     cost: opt.Cost = None,
+    scale: opt.ScaleText = None,
+    epsilon: opt.Epsilon = None,
+    delta: opt.Delta = None,
+    require: Annotated[str | None, typer.Option(metavar="A,B", help="Candidates that must be members.")] = None,
+    forbid: Annotated[str | None, typer.Option(metavar="C", help="Candidates that may not be members.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For --mps: witness weights (CSV), or a certificate (.json) for its own."),
+    ] = None,
+    seed: opt.Seed = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write. Default: stdout.")] = None,
     json: opt.Json = False,
 ) -> None:
-    """Convert a values file to CSV.
+    """Convert a values file to CSV, or write its cover problem as MPS.
 
-    The numbers are written so that they read back exactly: the file that a certificate is checked against.
+    CSV: the numbers read back exactly: the file that a certificate is checked against. MPS: the set cover over witness
+    weights, whose optimum is a lower bound on the cost of a portfolio. With --weights CERTIFICATE.json the problem and
+    the weights are the certificate's, and an exact solver finds at least its lower bound.
     """
+    from palm_opt.cli.master import master_text
     from palm_opt.storage import write_text
 
-    if not csv:
-        raise typer.BadParameter("say what to write: --csv")
-    matrix = opt.read_values(file, id, rewards, cost, None)
-    text = matrix.to_csv()
+    if csv == mps:
+        raise typer.BadParameter("say what to write: --csv or --mps")
+    opt.check_outputs(out)
+    chosen = given(
+        scale=scale, epsilon=epsilon, delta=delta, require=require, forbid=forbid, weights=weights, seed=seed
+    )
+    if csv:
+        for name in chosen:
+            raise typer.BadParameter(f"--{name} goes with --mps; --csv writes the numbers as they are")
+        matrix = opt.read_values(file, id, rewards, cost, None)
+        text = matrix.to_csv()
+        said: dict[str, Any] = {"candidates": matrix.n, "rewards": matrix.rewards, "id": matrix.id_column}
+        summary = f"{matrix.n} candidates x {matrix.d} rewards"
+    else:
+        text, said = master_text(file, given(rewards=rewards, id=id, cost=cost) | chosen)
+        summary = f"{said['columns']} columns x {said['rows']} rows"
     if out:
         write_text(out, text)
     if json:
-        document = {"candidates": matrix.n, "rewards": matrix.rewards, "id": matrix.id_column, "out": out}
-        emit_json(document if out else {**document, "csv": text})
+        document = {**said, "out": out}
+        emit_json(document if out else {**document, "csv" if csv else "mps": text})
     elif out:
-        emit(f"{matrix.n} candidates x {matrix.d} rewards written to {out}")
+        emit(f"{summary} written to {out}")
     else:
         emit(text.removesuffix("\n"))
 

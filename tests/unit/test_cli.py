@@ -167,6 +167,18 @@ def test_verify(values: Path, tmp_path: Path) -> None:
     assert {"kind", "members", "cost", "lower_bound", "epsilon", "delta", "sha256"} <= set(document)
 
 
+@pytest.mark.parametrize("name", ["answers-arc-pruned", "scores-table", "samples-clusters"])
+def test_verify_other_kinds(name: str) -> None:
+    base = ROOT / "tests" / "certificates" / "correct" / name
+    files = base.with_suffix(".json"), base.with_suffix(".csv")
+    line = palm("verify", *files).stdout.splitlines()[-1]
+    document = output("verify", *files)
+    assert line.startswith(f"VERIFIED kind={document['kind']} ") and document["verified"] is True
+    assert {"members", "cost", "lower_bound", "epsilon", "delta", "reference", "sha256"} <= set(document)
+    assert f" reference={document['reference']} " in line
+    assert "export" in refused("verify", files[0], "scores.npz")
+
+
 def test_verify_refuses_a_false_claim(values: Path, tmp_path: Path) -> None:
     certificate = tmp_path / "c.json"
     output("solve", values, *COLUMNS, "--delta", 0.1, "--certificate", certificate)
@@ -230,6 +242,14 @@ def test_compare_metrics_baseline(values: Path) -> None:
     rows = output("compare", values, *COLUMNS, "--delta", 0.1)["results"]
     assert {"cpsat", "cvxpy", "greedy"} <= {row["backend"] for row in rows}
     assert all(row["cost"] == 3 for row in rows)
+    assert all(row["certificate_bytes"] > 100 and row["info"]["lps"] > 0 for row in rows)
+    rows = output("compare", values, *COLUMNS, "--delta", 0.1, "--require", "slow", "--forbid", "balanced")["results"]
+    assert all("slow" in row["members"] and "balanced" not in row["members"] for row in rows)
+    shown = palm("compare", values, *COLUMNS, "--delta", 0.1, "--backends", "cpsat,greedy").stdout
+    header, *lines = shown.splitlines()
+    assert all(word in header for word in ("size", "proved bound", "claimed", "status", "seconds", "lps", "pivots"))
+    assert [line.split()[:2] for line in lines] == [["cpsat", "3"], ["greedy", "3"]]
+    assert "no backend 'nothing'" in refused("compare", values, *COLUMNS, "--backends", "cpsat,nothing")
     measured = output("metrics", values, *COLUMNS, "--members", "careful,bold")
     assert measured["additive_gap"] > 0 and sum(measured["usage"]) == pytest.approx(1)
     for kind in ("uniform", "random", "grid"):
