@@ -7,12 +7,10 @@ at least 1 - level. No distribution is assumed beyond the range.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["METHODS", "bernstein", "best_bet", "betting", "hoeffding"]
+__all__ = ["METHODS", "bernstein", "best_bet", "betting", "hoeffding", "observations_needed"]
 
 Array = NDArray[np.float64]
 METHODS = ("betting", "bernstein", "hoeffding")
@@ -27,7 +25,8 @@ def hoeffding(x: ArrayLike, level: float) -> Array:
     Source: Hoeffding, Probability inequalities for sums of bounded random variables, JASA 1963, Theorem 1.
     """
     x = _checked(x, level)
-    return np.maximum(x.mean(axis=-1) - np.sqrt(np.log(1 / level) / (2 * x.shape[-1])), 0.0)
+    width = np.sqrt(np.log(1 / level) / (2 * x.shape[-1]))
+    return np.asarray(np.maximum(x.mean(axis=-1) - width, 0.0))
 
 
 def bernstein(x: ArrayLike, level: float) -> Array:
@@ -42,7 +41,7 @@ def bernstein(x: ArrayLike, level: float) -> Array:
         return np.zeros(x.shape[:-1])
     log = np.log(2 / level)
     width = np.sqrt(2 * x.var(axis=-1, ddof=1) * log / count) + 7 * log / (3 * (count - 1))
-    return np.maximum(x.mean(axis=-1) - width, 0.0)
+    return np.asarray(np.maximum(x.mean(axis=-1) - width, 0.0))
 
 
 def betting(x: ArrayLike, level: float, bet: ArrayLike, repeat: float = 1.0) -> Array:
@@ -53,7 +52,7 @@ def betting(x: ArrayLike, level: float, bet: ArrayLike, repeat: float = 1.0) -> 
 
     Parameters
     ----------
-    bet : shares c in (0, 1], of shape (...) or a scalar; chosen without looking at x.
+    bet : shares 0 < c < 1, of shape (...) or a scalar; chosen without looking at x.
     repeat : as if x had been seen so many times; for estimates of what more data would give, 1 for a bound.
 
     Source: Waudby-Smith and Ramdas, Estimating means of bounded random variables by betting, JRSS B 2024
@@ -61,8 +60,8 @@ def betting(x: ArrayLike, level: float, bet: ArrayLike, repeat: float = 1.0) -> 
     """
     x = _checked(x, level)
     c = np.broadcast_to(np.asarray(bet, dtype=np.float64), x.shape[:-1])
-    if not ((c > 0) & (c <= 1)).all():
-        raise ValueError("bet: expected shares in (0, 1]")
+    if not ((c > 0) & (c < 1)).all():
+        raise ValueError("bet: expected shares between 0 and 1")
     goal = np.log(1 / level) / repeat
     bound = np.zeros(x.shape[:-1])
     live = np.flatnonzero(x.max(axis=-1).ravel() > 0)  # where all is 0 so is the bound
@@ -87,41 +86,67 @@ def best_bet(x: ArrayLike, level: float, repeat: float = 1.0) -> Array:
     rows, c = rows[live], share[live]
     for _ in range(4):  # best mean for the share, best share for the mean: each step raises the bound
         m = _root(rows, c, goal, weight)
-        c = _best_share(rows / m[:, None] - 1.0, weight)
+        c = _best_share(rows / np.where(m > 0, m, rows.mean(axis=1))[:, None] - 1.0, weight)
     share[live] = c
     return share.reshape(shape)
+
+
+def observations_needed(x: ArrayLike, goal: ArrayLike, level: float, method: str) -> float:
+    """How many observations distributed as these would lift every bound to its goal; inf where a mean is not above.
+
+    An estimate: for betting from the growth rate of the capital at the best share, for the others from mean and
+    variance. x has shape (b, T), goal (b,).
+    """
+    x = _checked(x, level)
+    target = np.asarray(goal, dtype=np.float64)
+    open_ = target > 0  # a goal of at most 0 needs nothing
+    x, target = x[open_], target[open_]
+    if len(x) == 0:
+        return 0.0
+    above = x.mean(axis=1) - target
+    if not (above > 0).all():
+        return float(np.inf)
+    if method == "hoeffding":
+        return float((np.log(1 / level) / (2 * above**2)).max())
+    if method == "bernstein":
+        log = np.log(2 / level)
+        root = (np.sqrt(2 * x.var(axis=1) * log) + np.sqrt(2 * x.var(axis=1) * log + 28 * log * above / 3)) / (
+            2 * above
+        )
+        return float((root**2).max()) + 1
+    gain = x / target[:, None] - 1
+    share = _best_share(gain, np.ones(x.shape[1]))
+    return float((np.log(1 / level) / np.log1p(share[:, None] * gain).mean(axis=1)).max())
 
 
 def _root(rows: Array, c: Array, goal: float, weight: Array | None = None) -> Array:
     """The m with sum_t log(1 - c + c x_t / m) = goal, from below: every row has a positive entry.
 
-    The sum is convex and falls in m, so Newton's method from a point below the root climbs to it monotonically.
+    The sum is convex and falls in m, so Newton's method from a point below the root climbs to it monotonically. A root
+    below 1e-12 of the mean is taken as 0.
     """
     m = rows.mean(axis=1)
-    c = np.minimum(c, 1.0)
-    with np.errstate(divide="ignore"):
-        low = _log_capital(rows, c, m, weight) < goal
-        while low.any():
-            m = np.where(low, m / 2, m)
-            low = (_log_capital(rows, c, m, weight) < goal) & (m > 0)
+    least = 1e-12 * m
+    low = np.ones(len(m), dtype=bool)
+    while low.any():
+        low = (_log_capital(rows, c, m, weight) < goal) & (m > 0)
+        m = np.where(low, np.where(m > least, m / 2, 0.0), m)
+    live = np.flatnonzero(m > 0)
+    rows, c, climb = rows[live], c[live], m[live]
     for _ in range(_STEPS):
         part = c[:, None] * rows
-        factor = (1 - c)[:, None] * m[:, None] + part
-        with np.errstate(divide="ignore", invalid="ignore"):
-            slope = np.where(part > 0, part / factor, 0.0)
-        slope = (slope if weight is None else slope * weight).sum(axis=1) / m
-        with np.errstate(divide="ignore"):
-            step = (_log_capital(rows, c, m, weight) - goal) / slope
-        step = np.where(np.isfinite(step), step, 0.0)
-        m = m + np.maximum(step, 0.0)
-        if (step <= 1e-13 * m).all():
+        slope = part / ((1 - c)[:, None] * climb[:, None] + part)
+        slope = (slope if weight is None else slope * weight).sum(axis=1) / climb
+        step = np.maximum((_log_capital(rows, c, climb, weight) - goal) / slope, 0.0)
+        climb += step
+        if (step <= 1e-13 * climb).all():
             break
+    m[live] = climb
     return m
 
 
 def _log_capital(rows: Array, c: Array, m: Array, weight: Array | None) -> Array:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log((1 - c)[:, None] + c[:, None] * (rows / m[:, None]))
+    logs = np.log1p(c[:, None] * (rows / np.where(m > 0, m, 1.0)[:, None] - 1))
     return np.asarray((logs if weight is None else logs * weight).sum(axis=1))
 
 
@@ -132,7 +157,7 @@ def _best_share(gain: Array, weight: Array) -> Array:
         middle = (low + high) / 2
         rising = (weight * gain / (1 + middle[:, None] * gain)).sum(axis=1) > 0
         low, high = np.where(rising, middle, low), np.where(rising, high, middle)
-    return (low + high) / 2
+    return np.asarray((low + high) / 2)
 
 
 def _checked(x: ArrayLike, level: float) -> Array:
@@ -142,6 +167,3 @@ def _checked(x: ArrayLike, level: float) -> Array:
     if array.ndim < 1 or array.shape[-1] < 1 or not ((array >= 0) & (array <= 1)).all():
         raise ValueError("x: expected at least one observation, all in [0, 1]")
     return array
-
-
-Bound = Callable[[ArrayLike, float], Array]
