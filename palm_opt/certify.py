@@ -16,6 +16,7 @@ from palm_opt.errors import ProblemError
 from palm_opt.exact import Weight
 from palm_opt.proof import assemble, ceil_float, check_quality, games
 from palm_opt.result import Certified
+from palm_opt.samples import Samples
 from palm_opt.values import ValueMatrix
 
 __all__ = ["certify", "verify"]
@@ -111,7 +112,9 @@ def _least_epsilon(values: ValueMatrix, rows: tuple[int, ...], delta: float, thr
     raise ProblemError("certify: the least epsilon was not found; values are too close to 0 for a relative tolerance")
 
 
-def verify(certificate: dict[str, Any] | str | bytes | Path, values: ValueMatrix | str | Path) -> checker.Verified:
+def verify(
+    certificate: dict[str, Any] | str | bytes | Path, values: ValueMatrix | Samples | str | Path
+) -> checker.Verified:
     """Check a certificate in exact arithmetic.
 
     Parameters
@@ -131,7 +134,7 @@ def verify(certificate: dict[str, Any] | str | bytes | Path, values: ValueMatrix
         document = checker.read_certificate(certificate)
     else:
         document = checker.parse(certificate)
-    if isinstance(values, ValueMatrix):
+    if isinstance(values, (ValueMatrix, Samples)):
         return checker.check(document, values.problem())
     if Path(values).suffix.lower() == ".csv":
         return checker.check(document, checker.read_values(values, document["subject"], document["scale"]))

@@ -137,12 +137,9 @@ def certify_samples(
         chosen = plan.choose(sample, alpha, max_size, settings or Settings(seed=seed))
     claim = repr((samples.sha256, chosen, epsilon, alpha, split, method, seed, simultaneous))
     units = [name for name, used in zip(samples.units[0], certifies, strict=True) if used]
-    if ledger is not None or look is not None:
-        look = (samples.ledger if ledger is None else ledger).open(units, claim, look)
-    else:
-        samples.ledger.reused(units, claim)
-        look = 0
-    plan.fix(sample, chosen, alpha, look)
+    undeclared = ledger is None and look is None
+    counted = (ledger or samples.ledger).open(units, claim, 0 if undeclared else look, undeclared)
+    plan.fix(sample, chosen, alpha, counted)
     return plan.certify(samples.unit_means(certifies), split, seed)
 
 

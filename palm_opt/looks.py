@@ -15,6 +15,10 @@ from palm_opt.storage import write_json
 __all__ = ["Ledger", "level_of_look"]
 
 _FORMAT = "palm_opt ledger"
+_UNDECLARED = (
+    "these samples have certified before: certificates on the same prompts hold with probability 1 - alpha each, not"
+    " together; declare look=1, 2, ... or give a ledger to choose among them"
+)
 
 
 def level_of_look(alpha: float, look: int) -> float:
@@ -44,11 +48,11 @@ class Ledger:
         if self.path is not None and self.path.exists():
             self.looks = _read(self.path)
 
-    def open(self, names: Iterable[str], claim: str, look: int | None) -> int:
+    def open(self, names: Iterable[str], claim: str, look: int | None, undeclared: bool = False) -> int:
         """Record a look at the named prompts or clusters before it is taken, and return its number.
 
         `claim` is a text that says what is asked of which data. `look` None takes the next number; 0 says that these
-        prompts are opened once and never again.
+        prompts are opened once and never again; where the user did not say so (`undeclared`) a second such look warns.
 
         Raises
         ------
@@ -62,30 +66,21 @@ class Ledger:
             if entry["claim"] == digest and look in (None, entry["look"]):
                 return int(entry["look"])
         last = max((entry["look"] for entry in before), default=None)
-        if last == 0:
-            raise ProblemError(
-                "look: some of these certification prompts were opened once and for all (look 0); certify on others, or"
-                " count the looks from the first one on: look=1, 2, ... or a ledger"
-            )
         if look is None:
             look = 1 if last is None else last + 1
-        elif last is not None and look <= last:
-            raise ProblemError(f"look: these certification prompts had look {last}, expected at least {last + 1}")
+        if last == 0 or (last is not None and look <= last):
+            if last == 0 and undeclared:
+                warnings.warn(_UNDECLARED, stacklevel=4)
+                return 0
+            done = "were opened once and for all (look 0)" if last == 0 else f"had look {last}"
+            raise ProblemError(
+                f"look: some of these certification prompts {done}; count the looks from the first one on (look=1, 2,"
+                " ..., or a ledger), each greater than the last, or certify on other prompts"
+            )
         self.looks.append({"look": look, "claim": digest, "units": units})
         if self.path is not None:
             write_json(self.path, {"format": _FORMAT, "version": 1, "looks": self.looks}, compact=True)
         return look
-
-    def reused(self, names: Iterable[str], claim: str) -> None:
-        """Record an undeclared look in memory; warn if these prompts have certified another claim before."""
-        try:
-            self.open(names, claim, 0)
-        except ProblemError:
-            warnings.warn(
-                "these samples have certified before: certificates on the same prompts hold with probability 1 - alpha"
-                " each, not together; declare look=1, 2, ... or give a ledger to choose among them",
-                stacklevel=4,
-            )
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -13,13 +13,32 @@ from numpy.typing import NDArray
 
 from palm_opt.errors import ProblemError
 
-__all__ = ["Ranges", "read_csv", "read_npz", "read_parquet"]
+__all__ = ["Ranges", "holds_samples", "read_csv", "read_npz", "read_parquet"]
 
 Ranges = tuple[float, float] | Sequence[tuple[float, float]]
 
 _CANDIDATE = ("candidate", "member", "policy")  # columns of candidates that are known by name
 _NO_REWARDS = ("prompt", "generation", "cluster", "kl", *_CANDIDATE)
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
+
+
+def holds_samples(path: Path) -> bool:
+    """Whether a file looks like samples: columns `prompt` and of candidates, or an array `rewards` and no `values`."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".npz":
+            with np.load(path, allow_pickle=False) as data:
+                return "rewards" in data and "values" not in data and data["rewards"].ndim in (3, 4)
+        if suffix == ".parquet":
+            import pyarrow.parquet as parquet
+
+            header = parquet.read_schema(path).names
+        else:
+            with path.open(newline="", encoding="utf-8-sig") as stream:
+                header = next(csv.reader(stream), [])
+    except (OSError, ValueError, csv.Error):
+        return False
+    return "prompt" in header and any(name in header for name in _CANDIDATE)
 
 
 def read_npz(path: Path, ranges: Ranges | None, rewards: Sequence[str] | None) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def baseline(
 
 
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Values file: .csv, .parquet or .npz.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Values or samples: .csv, .parquet or .npz.")],
     csv: Annotated[
         bool, typer.Option("--csv", help="As CSV with round-trip floats, for the standalone checker.")
     ] = False,
@@ -97,14 +97,19 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write. Default: stdout.")] = None,
     json: opt.Json = False,
 ) -> None:
-    """Convert a values file to CSV.
+    """Convert a file of values or samples to CSV.
 
     The numbers are written so that they read back exactly: the file that a certificate is checked against.
     """
+    from palm_opt.cli.sampling import export_samples
+    from palm_opt.samples_files import holds_samples
     from palm_opt.storage import write_text
 
     if not csv:
         raise typer.BadParameter("say what to write: --csv")
+    if holds_samples(file):
+        export_samples(file, rewards, id, out, json)
+        return
     matrix = opt.read_values(file, id, rewards, cost, None)
     text = matrix.to_csv()
     if out:
