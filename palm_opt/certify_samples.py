@@ -283,11 +283,10 @@ class _Plan:
                 "multipliers": [
                     [i, *(x for pair in row.items() for x in pair)] for i, row in enumerate(self.multipliers)
                 ],
+                "bets": self.bets.tolist() if self.method == "betting" else None,
                 "producer": {"name": "palm_opt", "version": __version__},
             }
         )
-        if self.method == "betting":
-            document["bets"] = self.bets.tolist()
         hair = _HAIR * float((samples.high - samples.low).max())
         delta = 0.0 if loss <= 0 else loss + hair
         for _ in range(8):
