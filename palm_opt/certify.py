@@ -120,7 +120,7 @@ def verify(
     Parameters
     ----------
     certificate : a document, or the path of one.
-    values : the values it is about; of a path to a CSV only what the certificate names is read.
+    values : the values or samples it is about; of a path to a CSV only what the certificate names is read.
 
     Returns
     -------
@@ -136,10 +136,21 @@ def verify(
         document = checker.parse(certificate)
     if isinstance(values, (ValueMatrix, Samples)):
         return checker.check(document, values.problem())
-    if Path(values).suffix.lower() == ".csv":
-        return checker.check(document, checker.read_values(values, document["subject"], document["scale"]))
-    subject, scale = document["subject"], document["scale"]
+    return checker.check(document, read_subject(values, document))
+
+
+def read_subject(path: str | Path, document: checker.Document) -> checker.Subject:
+    """Read what a certificate speaks of: CSV by the checker itself, .parquet and .npz as `ValueMatrix` or `Samples`."""
+    if Path(path).suffix.lower() not in (".parquet", ".npz"):
+        return checker.read_subject(path, document)
+    subject = document["subject"]
+    if document["kind"] == "statistical":
+        ranges = [(float.fromhex(low), float.fromhex(high)) for low, high in document["ranges"]]
+        return Samples.read(path, ranges, subject["rewards"], scale=document["scale"]).problem()
+    if document["kind"] != "exact":
+        raise ProblemError(f"{path}: expected the CSV file that palm-opt export writes")
+    scale = document["scale"]
     if not isinstance(scale, str):
         scale = [(float.fromhex(low), float.fromhex(high)) for low, high in scale]
-    read = ValueMatrix.read(values, id=subject["id"], rewards=subject["rewards"], cost=subject["cost"], scale=scale)
-    return checker.check(document, read.problem())
+    read = ValueMatrix.read(path, id=subject["id"], rewards=subject["rewards"], cost=subject["cost"], scale=scale)
+    return read.problem()

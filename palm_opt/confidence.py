@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 METHODS = ("betting", "bernstein", "hoeffding")
 
 _STEPS = 200  # of Newton's method at most: it takes about ten
+_LEAST = 2.0**-15  # least bound that betting gives: the checker's, too
 _PSEUDO = 0.5  # observations at 0 added before a bet is chosen: the lowest value may just not have been seen
 
 
@@ -62,12 +63,8 @@ def betting(x: ArrayLike, level: float, bet: ArrayLike, repeat: float = 1.0) -> 
     c = np.broadcast_to(np.asarray(bet, dtype=np.float64), x.shape[:-1])
     if not ((c > 0) & (c < 1)).all():
         raise ValueError("bet: expected shares between 0 and 1")
-    goal = np.log(1 / level) / repeat
-    bound = np.zeros(x.shape[:-1])
-    live = np.flatnonzero(x.max(axis=-1).ravel() > 0)  # where all is 0 so is the bound
-    rows, share = x.reshape(-1, x.shape[-1])[live], c.ravel()[live]
-    bound.ravel()[live] = _root(rows, share, goal)
-    return bound
+    rows = x.reshape(-1, x.shape[-1])
+    return _root(rows, c.ravel(), np.log(1 / level) / repeat).reshape(c.shape)
 
 
 def best_bet(x: ArrayLike, level: float, repeat: float = 1.0) -> Array:
@@ -81,14 +78,11 @@ def best_bet(x: ArrayLike, level: float, repeat: float = 1.0) -> Array:
     rows = np.concatenate([x.reshape(-1, count), np.zeros((int(np.prod(shape)), 1))], axis=1)
     weight = np.append(np.ones(count), _PSEUDO)
     goal = np.log(1 / level) / repeat
-    share = np.full(len(rows), 0.5)
-    live = np.flatnonzero(rows.max(axis=1) > 0)
-    rows, c = rows[live], share[live]
+    c = np.full(len(rows), 0.5)
     for _ in range(4):  # best mean for the share, best share for the mean: each step raises the bound
-        m = _root(rows, c, goal, weight)
-        c = _best_share(rows / np.where(m > 0, m, rows.mean(axis=1))[:, None] - 1.0, weight)
-    share[live] = c
-    return share.reshape(shape)
+        m = np.maximum(_root(rows, c, goal, weight), _LEAST)
+        c = _best_share(rows / m[:, None] - 1.0, weight)
+    return c.reshape(shape)
 
 
 def observations_needed(x: ArrayLike, goal: ArrayLike, level: float, method: str) -> float:
@@ -123,14 +117,13 @@ def _root(rows: Array, c: Array, goal: float, weight: Array | None = None) -> Ar
     """The m with sum_t log(1 - c + c x_t / m) = goal, from below: every row has a positive entry.
 
     The sum is convex and falls in m, so Newton's method from a point below the root climbs to it monotonically. A root
-    below 1e-12 of the mean is taken as 0.
+    below 2^-15 is taken as 0.
     """
     m = rows.mean(axis=1)
-    least = 1e-12 * m
-    low = np.ones(len(m), dtype=bool)
+    low = m > 0
     while low.any():
-        low = (_log_capital(rows, c, m, weight) < goal) & (m > 0)
-        m = np.where(low, np.where(m > least, m / 2, 0.0), m)
+        low = (m > 0) & (_log_capital(rows, c, m, weight) < goal)
+        m = np.where(low, np.where(m > _LEAST, m / 2, 0.0), m)
     live = np.flatnonzero(m > 0)
     rows, c, climb = rows[live], c[live], m[live]
     for _ in range(_STEPS):
@@ -141,8 +134,8 @@ def _root(rows: Array, c: Array, goal: float, weight: Array | None = None) -> Ar
         climb += step
         if (step <= 1e-13 * climb).all():
             break
-    m[live] = climb
-    return m
+    m[live] = np.where(climb >= _LEAST, climb, 0.0)
+    return np.asarray(m)
 
 
 def _log_capital(rows: Array, c: Array, m: Array, weight: Array | None) -> Array:
