@@ -338,7 +338,7 @@ def _ranges(ranges: Ranges, d: int) -> tuple[tuple[float, float], ...]:
     if len(result) != d:
         raise ProblemError(f"ranges: expected one (low, high) or {d} of them, one per reward, got {len(result)}")
     for low, high in result:
-        if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        if not (low < high and np.isfinite(high - low)):
             raise ProblemError(f"ranges: expected finite low < high, got ({low}, {high})")
     return result
 
