@@ -135,10 +135,16 @@ def certify_samples(
     sample = samples.unit_means(chooses)
     if members is None:
         chosen = _choose(samples, sample, terms, max_size, settings or Settings(seed=seed))
+        samples.chose[chosen] = chooses | samples.chose.get(chosen, chooses)
     else:
         chosen = samples.values(chooses).indices(members)
         if not chosen:
             raise ProblemError("members: expected at least one candidate")
+        if (samples.chose.get(chosen, chooses) & certifies).any():
+            raise ProblemError(
+                "members: these were chosen on prompts that would now certify them; keep the split and the seed that"
+                " chose them"
+            )
     claim = repr((samples.sha256, chosen, terms, split, seed))
     units = [name for name, used in zip(samples.units[0], certifies, strict=True) if used]
     undeclared = ledger is None and look is None

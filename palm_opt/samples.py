@@ -112,6 +112,7 @@ class Samples:
         self.clipped = dict(zip(self.rewards, outside, strict=True))
         self.means = self._means((inside - low) / (high - low) if scale == "ranges" else inside)
         self.ledger = Ledger()  # of the looks taken at these samples in this process
+        self.chose: dict[tuple[int, ...], NDArray[np.bool_]] = {}  # members chosen here, and the units that chose them
         for array in (self.rows, self.prompt_of, self.candidate_of, self.means):
             array.flags.writeable = False
 
