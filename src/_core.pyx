@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 
 cdef extern from "palm.h" nogil:
@@ -18,6 +18,14 @@ cdef extern from "palm.h" nogil:
                        const double *low, const double *high, uint8_t *state)
     void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const double *weights, double *opt,
                       int64_t *best)
+    int64_t palm_local_work(int64_t rows, int64_t columns)
+    int64_t palm_local(int64_t rows, int64_t columns, int64_t row_words, int64_t column_words, const uint64_t *by_row,
+                       const uint64_t *by_column, const double *costs, const uint8_t *fixed, double budget,
+                       int64_t steps, uint8_t *chosen, int64_t *weight, uint64_t *random, int64_t *work,
+                       int64_t *uncovered)
+    int64_t palm_probe(int64_t m, int64_t d, int64_t h, int64_t s, const double *hull, const double *values,
+                       const double *mass, double epsilon, double delta, int64_t tries, uint64_t *random,
+                       double *weights, double *coverage)
 
 
 MAX_REWARDS = PALM_MAX_D
@@ -98,3 +106,45 @@ def support(values, weights):
     with nogil:
         palm_support(n, d, m, &v[0, 0], &w[0, 0], &o[0], &k[0])
     return opt, best
+
+
+def local(by_row, by_column, costs, fixed, chosen, weight, random, double budget, int64_t steps):
+    """Local search for a cover, see palm_local: writes into chosen (columns,) uint8, weight (rows,) int64 and
+    random (1,) uint64; returns (steps done, rows left uncovered). by_row (rows, words), by_column (columns, words)."""
+    cdef const uint64_t[:, ::1] r = by_row
+    cdef const uint64_t[:, ::1] c = by_column
+    cdef int64_t rows = r.shape[0], columns = c.shape[0], done, uncovered = 0
+    cdef const double[::1] p = np.ascontiguousarray(costs, dtype=np.float64)
+    cdef const uint8_t[::1] f = np.ascontiguousarray(fixed, dtype=np.uint8)
+    cdef uint8_t[::1] x = chosen
+    cdef int64_t[::1] y = weight
+    cdef uint64_t[::1] state = random
+    if rows == 0 or columns == 0 or r.shape[1] * 64 < columns or c.shape[1] * 64 < rows:
+        raise ValueError("by_row, by_column: expected bit matrices (rows, words) and (columns, words) of one cover")
+    if not p.shape[0] == f.shape[0] == x.shape[0] == columns or y.shape[0] != rows or state.shape[0] != 1:
+        raise ValueError("costs, fixed, chosen: expected one entry a column; weight: one a row; random: one")
+    cdef int64_t[::1] work = np.empty(palm_local_work(rows, columns), dtype=np.int64)
+    with nogil:
+        done = palm_local(rows, columns, c.shape[1], r.shape[1], &r[0, 0], &c[0, 0], &p[0], &f[0], budget, steps, &x[0],
+                          &y[0], &state[0], &work[0], &uncovered)
+    return done, uncovered
+
+
+def probe(weights, hull, values, mass, random, double epsilon, double delta, int64_t tries):
+    """Weights that few candidates cover, see palm_probe: weights (m, d), hull (h, d), values (s, d), mass (s,),
+    random (1,) uint64 (written); returns (weights (m, d), coverage (m,))."""
+    found = np.array(_matrix(weights, "weights"))
+    cdef double[:, ::1] w = found
+    cdef const double[:, ::1] u = np.ascontiguousarray(_matrix(hull, "hull", w.shape[1]).T)
+    cdef const double[:, ::1] v = np.ascontiguousarray(_matrix(values, "values", w.shape[1]).T)
+    cdef const double[::1] x = np.ascontiguousarray(mass, dtype=np.float64)
+    cdef uint64_t[::1] state = random
+    cdef int64_t m = w.shape[0], d = w.shape[1]
+    if d > PALM_MAX_D or x.shape[0] != v.shape[1] or state.shape[0] != 1:
+        raise ValueError(f"expected at most {PALM_MAX_D} rewards, one mass a value vector, and one random state")
+    coverage = np.empty(m)
+    cdef double[::1] c = coverage
+    with nogil:
+        palm_probe(m, d, u.shape[1], v.shape[1], &u[0, 0], &v[0, 0], &x[0], epsilon, delta, tries, &state[0], &w[0, 0],
+                   &c[0])
+    return found, coverage

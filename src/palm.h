@@ -75,4 +75,41 @@ void palm_coverage(int64_t n, int64_t d, int64_t m, const double *values, const 
 void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const double *weights, double *opt,
                   int64_t *best);
 
+/*
+ * Local search for a set cover within a budget: row weighting, one column out and others in a step.
+ *
+ *   rows, columns          the cover; row_words >= rows / 64 and column_words >= columns / 64 are the strides below
+ *   by_row, by_column      the same 0/1 matrix twice: (rows, column_words) and (columns, row_words), bit b of word a is
+ *                          entry 64 a + b; bits beyond the matrix are 0
+ *   costs (columns) > 0    fixed (columns): 1 for columns that stay chosen
+ *   budget                 looks for a cover that costs at most this
+ *   steps                  at most so many
+ *   chosen (columns)       in: where to start, out: where it ended
+ *   weight (rows)          in and out: weights of rows, >= 1; keep them from call to call
+ *   random                 in and out: state of the random numbers
+ *   work                   palm_local_work(rows, columns) int64
+ *   uncovered              number of rows that `chosen` leaves uncovered: 0 when a cover was found
+ * Returns the number of steps done.
+ */
+int64_t palm_local_work(int64_t rows, int64_t columns);
+int64_t palm_local(int64_t rows, int64_t columns, int64_t row_words, int64_t column_words, const uint64_t *by_row,
+                   const uint64_t *by_column, const double *costs, const uint8_t *fixed, double budget, int64_t steps,
+                   uint8_t *chosen, int64_t *weight, uint64_t *random, int64_t *work, int64_t *uncovered);
+
+/*
+ * Weights that few candidates cover: each weight takes `tries` random steps and keeps those that do not raise
+ *
+ *     coverage(w) = sum of mass_i over the i with w.v_i >= (1 - epsilon) max over the hull of w.v - delta.
+ *
+ *   m, d, h, s             weights, rewards (<= PALM_MAX_D), candidates that attain the maximum, candidates with mass
+ *   hull (d, h)            TRANSPOSED; values (d, s) TRANSPOSED; mass (s)
+ *   random                 in and out: state of the random numbers
+ *   weights (m, d)         in: where to start, >= 0, sum 1; out: where they ended
+ *   coverage (m)           at the weights returned
+ * Returns the number of steps done.
+ */
+int64_t palm_probe(int64_t m, int64_t d, int64_t h, int64_t s, const double *hull, const double *values,
+                   const double *mass, double epsilon, double delta, int64_t tries, uint64_t *random, double *weights,
+                   double *coverage);
+
 #endif
