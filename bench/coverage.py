@@ -27,9 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 import palm_opt as palm
 
+warnings.filterwarnings("ignore", "these samples have certified before")  # each method is judged on its own
 METHODS = ("betting", "bernstein", "hoeffding")
 ALPHA, SIZE, PLUG_IN, DEVIATION = 0.05, 6, 0.02, 0.25
 
@@ -63,13 +65,12 @@ def portfolio(seed: int, prompts: int) -> dict[str, Any]:
     rng = np.random.default_rng([seed, prompts])
     mean = means(rng)
     array = rewards(rng, mean, prompts)
-    members = None
+    samples = palm.Samples(array, (0, 1))
+    options: dict[str, Any] = {"max_size": SIZE, "settings": palm.Settings(time_limit=20, seed=seed)}
     row: dict[str, Any] = {}
     for method in METHODS:
-        samples = palm.Samples(array, (0, 1))
-        options: dict[str, Any] = {"max_size": SIZE} if members is None else {"members": members}
         result = palm.certify_samples(samples, alpha=ALPHA, method=method, seed=seed, **options)
-        members = result.members
+        options = {"members": result.members}  # the same for the others
         regret = palm.regret(mean, result.indices).worst
         row[method] = (result.delta, regret > result.delta, shortfall(result, mean) > result.delta, regret)
     plain = palm.solve(array.mean(axis=0), delta=PLUG_IN, settings=palm.Settings(seed=seed), backend="greedy")
@@ -81,10 +82,9 @@ def pair(seed: int, prompts: int) -> list[bool]:
     """One member and one other candidate, d = 1: is the bound above the true shortfall?"""
     rng = np.random.default_rng([seed, prompts, 1])
     mean = np.array([[0.5], [0.6]])
-    array = rewards(rng, mean, prompts)
+    samples = palm.Samples(rewards(rng, mean, prompts), (0, 1))
     found = []
     for method in METHODS:
-        samples = palm.Samples(array, (0, 1))
         result = palm.certify_samples(samples, members=[0], alpha=ALPHA, method=method, seed=seed)
         found.append(result.delta < 0.1)
     return found
@@ -92,12 +92,12 @@ def pair(seed: int, prompts: int) -> list[bool]:
 
 def runs(function: Any, count: int, prompts: int, processes: int) -> Iterator[Any]:
     """All runs in the order of their seeds."""
-    warnings.simplefilter("ignore")
+    bar = {"total": count, "desc": f"{function.__name__}, {prompts} prompts", "disable": None, "leave": False}
     if processes == 1:
-        yield from (function(seed, prompts) for seed in range(count))
+        yield from tqdm((function(seed, prompts) for seed in range(count)), **bar)
         return
     with ProcessPoolExecutor(processes) as pool:
-        yield from pool.map(function, range(count), [prompts] * count, chunksize=10)
+        yield from tqdm(pool.map(function, range(count), [prompts] * count, chunksize=10), **bar)
 
 
 def main() -> None:
