@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from palm_opt.certify_samples import CertifiedSamples
     from palm_opt.samples import Samples
 
-__all__ = ["certify_samples", "export_samples"]
+__all__ = ["certify_samples", "samples_text"]
 
 
 class Method(enum.StrEnum):
@@ -91,10 +91,10 @@ def certify_samples(
 
     check_outputs(certificate, None, None)
     reading = given(prompt=prompt, candidate=id, cluster=cluster, scale=None if scale is None else scale.value)
-    samples = palm_opt.Samples.read(file, _ranges(ranges), opt.names(rewards), **reading)
+    samples = palm_opt.Samples.read(file, _ranges(ranges), opt.names(rewards, "--rewards"), **reading)
     result = palm_opt.certify_samples(
         samples,
-        members=opt.names(members),
+        members=opt.names(members, "--members"),
         max_size=max_size,
         look=look,
         ledger=None if ledger is None else palm_opt.Ledger(ledger),
@@ -187,25 +187,15 @@ def _print(
     emit(facts(notes))
 
 
-def export_samples(file: Path, rewards: str | None, id: str | None, out: Path | None, json: bool) -> None:
-    """Write samples as CSV: the file that a certificate of kind statistical is checked against."""
+def samples_text(file: Path, rewards: str | None, id: str | None) -> tuple[str, dict[str, Any], str]:
+    """Samples as CSV, the file that a certificate is checked against, and what to say of it."""
     from palm_opt.samples import Samples
-    from palm_opt.storage import write_text
 
-    samples = Samples.read(file, (0.0, 1.0), opt.names(rewards), candidate=id)  # the range plays no part in the file
-    text = samples.to_csv()
-    if out:
-        write_text(out, text)
-    if json:
-        document = {
-            "candidates": samples.n,
-            "prompts": len(samples.prompts),
-            "rows": len(samples.rows),
-            "rewards": samples.rewards,
-            "out": out,
-        }
-        emit_json(document if out else {**document, "csv": text})
-    elif out:
-        emit(f"{len(samples.prompts)} prompts x {samples.n} candidates x {samples.d} rewards written to {out}")
-    else:
-        emit(text.removesuffix("\n"))
+    samples = Samples.read(file, (0.0, 1.0), opt.names(rewards, "--rewards"), candidate=id)  # the range plays no part in the file
+    said = {
+        "candidates": samples.n,
+        "prompts": len(samples.prompts),
+        "rows": len(samples.rows),
+        "rewards": samples.rewards,
+    }
+    return samples.to_csv(), said, f"{len(samples.prompts)} prompts x {samples.n} candidates x {samples.d} rewards"
