@@ -149,6 +149,11 @@ def read_subject(path: str | Path, document: checker.Document) -> checker.Subjec
     """Read the file that a certificate is about; a CSV without anything but the checker."""
     if Path(path).suffix.lower() not in (".parquet", ".npz"):
         return checker.read_subject(path, document)
+    if document["kind"] == "statistical":
+        from palm_opt.samples import Samples
+
+        ranges = [(float.fromhex(low), float.fromhex(high)) for low, high in document["ranges"]]
+        return Samples.read(path, ranges, document["subject"]["rewards"], scale=document["scale"]).problem()
     if document["kind"] != "exact":
         kind = document["kind"]
         raise ProblemError(f"{path}: a certificate of kind {kind} is checked against a CSV file; export this one first")

@@ -112,13 +112,15 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write. Default: stdout.")] = None,
     json: opt.Json = False,
 ) -> None:
-    """Convert a values file to CSV, or write its cover problem as MPS.
+    """Convert a file of values or samples to CSV, or write a cover problem as MPS.
 
     CSV: the numbers read back exactly: the file that a certificate is checked against. MPS: the set cover over witness
     weights, whose optimum is a lower bound on the cost of a portfolio. With --weights CERTIFICATE.json the problem and
     the weights are the certificate's, and an exact solver finds at least its lower bound.
     """
     from palm_opt.cli.master import master_text
+    from palm_opt.cli.sampling import samples_text
+    from palm_opt.samples_files import holds_samples
     from palm_opt.storage import write_text
 
     if csv == mps:
@@ -130,9 +132,13 @@ def export(
     if csv:
         for name in chosen:
             raise typer.BadParameter(f"--{name} goes with --mps; --csv writes the numbers as they are")
+    said: dict[str, Any]
+    if csv and holds_samples(file):
+        text, said, summary = samples_text(file, rewards, id)
+    elif csv:
         matrix = opt.read_values(file, id, rewards, cost, None)
         text = matrix.to_csv()
-        said: dict[str, Any] = {"candidates": matrix.n, "rewards": matrix.rewards, "id": matrix.id_column}
+        said = {"candidates": matrix.n, "rewards": matrix.rewards, "id": matrix.id_column}
         summary = f"{matrix.n} candidates x {matrix.d} rewards"
     else:
         text, said = master_text(file, given(rewards=rewards, id=id, cost=cost) | chosen)
