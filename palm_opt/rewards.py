@@ -153,8 +153,8 @@ class RewardTable:
 
     def _resolve(self, scale: str | tuple[tuple[float, float], ...]) -> str | tuple[tuple[float, float], ...]:
         if scale == "minmax":
-            pairs = zip(self._low.tolist(), self._high.tolist(), strict=True)
-            return tuple((low, high) if low < high else (low, _above(low)) for low, high in pairs)
+            ends = zip(self._low.tolist(), self._high.tolist(), self.signs.tolist(), strict=True)
+            return tuple((low, high) if low < high else _around(low, sign) for low, high, sign in ends)
         return scale
 
     @property
@@ -250,9 +250,10 @@ class RewardTable:
         return scaled
 
 
-def _above(low: float) -> float:
-    """The upper end for a reward that is the same everywhere: it becomes 0."""
-    return low + max(1.0, abs(low))
+def _around(number: float, sign: float) -> tuple[float, float]:
+    """A range that maps a reward that is the same everywhere to 0."""
+    width = max(1.0, abs(number))
+    return (number, number + width) if sign > 0 else (number - width, number)
 
 
 def _flat(scores: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -151,7 +151,9 @@ def test_small_beta_finds_the_best_response_and_large_beta_the_reference():
     table = RewardTable(scores)
     best = scores.max(axis=1).mean(axis=0)
     np.testing.assert_allclose(gibbs(table, np.eye(2), 1e-6).opt, best, atol=1e-5)
-    np.testing.assert_allclose(gibbs(table, np.eye(2), 1e6).rewards, np.tile(scores.mean(axis=(0, 1)), (2, 1)), atol=1e-5)
+    np.testing.assert_allclose(
+        gibbs(table, np.eye(2), 1e6).rewards, np.tile(scores.mean(axis=(0, 1)), (2, 1)), atol=1e-5
+    )
 
 
 def test_threads_and_company_change_no_bit():
@@ -184,7 +186,7 @@ def test_every_build_gives_the_same_bits(tmp_path, flags):
     a, b = np.empty((d + 2, 72)), np.empty((d + 2, 72))
     arrays = [offsets, scores, log_q, np.ascontiguousarray(weights.T), a, b]
     other.palm_gibbs(*map(ctypes.c_int64, (60, d, 72)), *(ctypes.c_void_p(array.ctypes.data) for array in arrays))
-    assert (a.T == sums).all() and (b.T == carry).all()
+    assert (sums == a.T).all() and (carry == b.T).all()
 
 
 def jackknife_slow(part, logs, w, beta):
