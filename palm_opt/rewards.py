@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from palm_opt import certificate
 from palm_opt.errors import ProblemError
 from palm_opt.rewards_files import Arrays, Columns, Rows, Source, read_csv, read_npz, read_parquet
 from palm_opt.values import Scale, _check_labels, _scale
@@ -18,7 +20,6 @@ from palm_opt.values import Scale, _check_labels, _scale
 __all__ = ["Block", "RewardTable"]
 
 BLOCK_ROWS = 16_384  #: responses in a block, but at least one prompt
-_RESERVED = ("prompt", "response", "log_weight")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class RewardTable:
     ----------
     counts : (prompts,) number of responses of each prompt.
     scale : "none" or the d pairs (low, high) in use.
+    prompt_column, log_weight_column : their names in a long table.
 
     Raises
     ------
@@ -74,8 +76,8 @@ class RewardTable:
     ) -> None:
         flat, counts = _flat(scores)
         weights = None if log_weights is None else _flat_weights(log_weights, counts)
-        names = [None if labels is None else tuple(map(str, labels)) for labels in (rewards, prompts, responses)]
-        self._set(Source(Arrays(flat, weights), counts, *names), scale)
+        named, asked, given = (None if x is None else tuple(map(str, x)) for x in (rewards, prompts, responses))
+        self._set(Source(Arrays(flat, weights), counts, named, asked, given), scale)
 
     @classmethod
     def read(
@@ -123,7 +125,7 @@ class RewardTable:
         table = cls.__new__(cls)
         try:
             signed = source.rewards if rewards is None else tuple(rewards)
-            table._set(Source(source.rows, source.counts, signed, source.prompts, source.responses), scale)
+            table._set(dataclasses.replace(source, rewards=signed), scale)
         except ProblemError as error:
             raise ProblemError(f"{path}: {error}") from None
         return table
@@ -133,6 +135,7 @@ class RewardTable:
         self.counts = _counts(source)
         self._rows: Rows = source.rows
         self._prompts, self.responses = source.prompts, source.responses
+        self.prompt_column, self.log_weight_column = source.prompt_column, source.log_weight_column
         self._low, self._high, self._surprise, self.weighted = _survey(source.rows, self.counts, self._bounds())
         d = len(self._low)
         self.rewards: tuple[str, ...] = source.rewards or tuple(f"r{k + 1}" for k in range(d))
@@ -140,7 +143,7 @@ class RewardTable:
         plain = [name.removeprefix("-") for name in self.rewards]
         _check_labels("rewards without their signs", plain, d, "reward")
         for name in plain:
-            if name in _RESERVED:
+            if name in (self.prompt_column, "response", self.log_weight_column):
                 raise ProblemError(f"rewards: {name!r} is the name of another column of a long table; rename it")
         if self._prompts is not None:
             _check_labels("prompts", self._prompts, len(self.counts), "prompt")
@@ -202,8 +205,31 @@ class RewardTable:
         """Scores (rows, d) and log weights as in the file, block by block."""
         yield from self._rows.slices(self._bounds(rows))
 
+    def problem(self) -> certificate.Scores:
+        """The scores as the certificate checker sees them: all in memory."""
+        parts = list(self.raw())
+        values = np.concatenate([np.asarray(scores, dtype=np.float64) for scores, _ in parts])
+        weights = [w for _, w in parts if w is not None]
+        return certificate.Scores(
+            rewards=list(self.rewards),
+            counts=self.counts.tolist(),
+            values=np.ascontiguousarray(values).data,
+            log_weights=np.concatenate(weights).tolist() if weights else None,
+            scale=self.scale if isinstance(self.scale, str) else list(self.scale),
+        )
+
+    def subject(self) -> dict[str, Any]:
+        """How a checker reads these scores from a file: the `subject` of a certificate."""
+        return {
+            "type": "scores",
+            "prompt": self.prompt_column,
+            "rewards": list(self.rewards),
+            "prompts": len(self.counts),
+            "log_weight": self.log_weight_column if self.weighted else None,
+        }
+
     def csv_lines(self) -> Iterator[str]:
-        """The long table as CSV with round-trip floats: prompt, response, rewards, log_weight if there is one.
+        """The long table as CSV with round-trip floats: prompt, response, rewards, log weight if there is one.
 
         Numbers are those of the file, before sign and scale. It is what the standalone checker reads.
         """
@@ -212,8 +238,8 @@ class RewardTable:
 
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        extra = ["log_weight"] if self.weighted else []
-        writer.writerow(["prompt", "response", *(name.removeprefix("-") for name in self.rewards), *extra])
+        extra = [self.log_weight_column] if self.weighted else []
+        writer.writerow([self.prompt_column, "response", *(name.removeprefix("-") for name in self.rewards), *extra])
         names = ((x, y) for x, count in zip(self.prompts, self.counts.tolist(), strict=True) for y in range(count))
         for scores, weights in self.raw():
             for i, row in enumerate(scores.tolist()):

@@ -106,6 +106,8 @@ class Source:
     rewards: tuple[str, ...] | None
     prompts: tuple[str, ...] | None = None
     responses: tuple[str, ...] | None = None
+    prompt_column: str = "prompt"  #: names of the other columns of a long table
+    log_weight_column: str = "log_weight"
 
 
 @dataclass
@@ -113,6 +115,7 @@ class _Long:
     """A long table, batch by batch: groups rows by prompt, in the order in which prompts appear."""
 
     path: Path
+    prompt: str
     memory: int
     numbers: dict[str, int] = field(default_factory=dict)
     codes: list[NDArray[np.int32]] = field(default_factory=list)
@@ -132,7 +135,7 @@ class _Long:
         if self.parts is not None:
             self.parts.append(table)
 
-    def finish(self, rewards: tuple[str, ...], weighted: bool, stream: Rows | None) -> Source:
+    def finish(self, rewards: tuple[str, ...], log_weight: str | None, stream: Rows | None) -> Source:
         """The grouped rows, in memory if they fit."""
         if not self.rows:
             raise ProblemError(f"{self.path}: expected at least one row, found none")
@@ -143,13 +146,20 @@ class _Long:
             if not self.grouped:
                 table = table[np.argsort(codes, kind="stable")]
             d = len(rewards)
-            rows = Arrays(table[:, :d], np.ascontiguousarray(table[:, d]) if weighted else None)
+            rows = Arrays(table[:, :d], np.ascontiguousarray(table[:, d]) if log_weight else None)
         elif stream is None or not self.grouped:
             mend = "sort its rows by prompt" if stream is not None else "write it as Parquet"
             raise ProblemError(f"{self.path}: {self.rows} rows do not fit in memory={self.memory} bytes; {mend}")
         assert rows is not None
         counts = np.bincount(codes, minlength=len(self.numbers))
-        return Source(rows, counts.astype(np.int64), rewards, tuple(self.numbers))
+        return Source(
+            rows,
+            counts.astype(np.int64),
+            rewards,
+            tuple(self.numbers),
+            prompt_column=self.prompt,
+            log_weight_column=log_weight or "log_weight",
+        )
 
 
 def read_csv(path: Path, columns: Columns, memory: int) -> Source:
@@ -166,7 +176,7 @@ def read_csv(path: Path, columns: Columns, memory: int) -> Source:
             rewards, log_weight = columns.resolve(path, header)
             wanted = [*rewards, *([log_weight] if log_weight else [])]
             positions = [header.index(name) for name in wanted]
-            long = _Long(path, memory)
+            long = _Long(path, columns.prompt, memory)
             while batch := list(itertools.islice(_rows(path, reader, len(header)), _BATCH)):
                 lines, rows = [line for line, _ in batch], [row for _, row in batch]
                 table = np.empty((len(rows), len(wanted)))
@@ -181,7 +191,7 @@ def read_csv(path: Path, columns: Columns, memory: int) -> Source:
             raise ProblemError(f"{path}, line {reader.line_num}: {error}") from error
         except UnicodeDecodeError as error:
             raise ProblemError(f"{path}: not UTF-8 text: {error}") from error
-    return long.finish(rewards, log_weight is not None, None)
+    return long.finish(rewards, log_weight, None)
 
 
 def _rows(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str]]]:
@@ -212,7 +222,7 @@ def read_parquet(path: Path, columns: Columns, memory: int) -> Source:
             kind = schema.field(name).type
             if not (pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind)):
                 raise ProblemError(f"{path}: column {name!r} holds {kind}, expected numbers")
-        long = _Long(path, memory)
+        long = _Long(path, columns.prompt, memory)
         for batch in _batches(path, [columns.prompt, *wanted]):
             place = _places(path, "row", range(long.rows, long.rows + len(batch)))
             table = _floats(batch, wanted)
@@ -232,7 +242,7 @@ def read_parquet(path: Path, columns: Columns, memory: int) -> Source:
             long.add(names, rank[prompts.indices.to_numpy()], table)
     except pyarrow.ArrowException as error:
         raise ProblemError(f"{path}: cannot be read as Parquet: {error}") from error
-    return long.finish(rewards, log_weight is not None, ParquetRows(path, rewards, log_weight))
+    return long.finish(rewards, log_weight, ParquetRows(path, rewards, log_weight))
 
 
 def _batches(path: Path, names: Sequence[str]) -> Iterator[Any]:

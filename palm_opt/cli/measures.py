@@ -94,6 +94,8 @@ def export(
     rewards: opt.Rewards = None,
     id: opt.Id = None,
     cost: opt.Cost = None,
+    scores: Annotated[bool, typer.Option("--scores", help="FILE holds scores of responses, as for plan.")] = False,
+    prompt: Annotated[str | None, typer.Option(metavar="COL", help="With --scores: the column of prompts.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write. Default: stdout.")] = None,
     json: opt.Json = False,
 ) -> None:
@@ -105,6 +107,11 @@ def export(
 
     if not csv:
         raise typer.BadParameter("say what to write: --csv")
+    if scores:
+        from palm_opt.cli.planning import export_scores
+
+        export_scores(file, rewards, prompt, out, json)
+        return
     matrix = opt.read_values(file, id, rewards, cost, None)
     text = matrix.to_csv()
     if out:
