@@ -2,7 +2,8 @@
 
 Everything is built by enumeration in Fractions, from docs/certificate-format.md and nothing of palm_opt: multipliers
 are searched among small integers, portfolios among all subsets, proofs of size by branching on a grid of weights. A
-case is NAME.json with NAME.csv; `incorrect` and `malformed` also have NAME.expect, a fragment of the message.
+case is NAME.json with NAME.csv; `incorrect` and `malformed` also have NAME.expect, a fragment of the message. This file
+makes those of kind exact; make_conditional.py, make_statistical.py and make_wrong.py make the others.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import io
 import itertools
 import json
 import struct
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -476,7 +478,7 @@ def malformed(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, bytes, 
     yield "format", text(format="palm certificate"), table, "format"
     yield "version", text(version=2), table, "version"
     yield "version-true", text(version=True), table, "version"
-    yield "kind", text(kind="statistical"), table, "kind"
+    yield "kind", text(kind="heuristic"), table, "kind"
     yield "objective", text(objective="loss"), table, "objective"
     yield "sha256-upper", text(sha256="A" * 64), table, "sha256"
     yield "tolerance-decimal", text(epsilon="0.1"), table, "epsilon: expected a hex-float"
@@ -538,6 +540,12 @@ def malformed(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, bytes, 
 def main() -> None:
     """Write all files anew."""
     cases = correct()
+    sys.path.insert(0, str(Path(__file__).parent))
+    import make_conditional
+    import make_statistical
+    import make_wrong
+
+    others = make_conditional.correct() | make_statistical.correct()
     for kind in ("correct", "incorrect", "malformed"):
         (HERE / kind).mkdir(exist_ok=True)
         for old in (HERE / kind).iterdir():
@@ -549,12 +557,12 @@ def main() -> None:
         if fragment is not None:
             (HERE / kind / f"{name}.expect").write_text(fragment + "\n", encoding="utf-8")
 
-    for name, (pool, document) in cases.items():
+    for name, (pool, document) in {**cases, **others}.items():
         assert document is not None, name
         write("correct", name, json.dumps(document, indent=1).encode() + b"\n", pool.csv())
-    for name, pool, document, fragment in incorrect(cases):
+    for name, pool, document, fragment in itertools.chain(incorrect(cases), make_wrong.incorrect(others)):
         write("incorrect", name, json.dumps(document).encode() + b"\n", pool.csv(), fragment)
-    for name, certificate, table, fragment in malformed(cases):
+    for name, certificate, table, fragment in itertools.chain(malformed(cases), make_wrong.malformed(others)):
         write("malformed", name, certificate, table, fragment)
 
 
