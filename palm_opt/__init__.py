@@ -36,6 +36,10 @@ _HOME = {  # public name -> module; loaded on first use, so that `import palm_op
     "Settings": "result",
     "Status": "result",
     "Stop": "result",
+    "Ledger": "looks",
+    "Samples": "samples",
+    "CertifiedSamples": "certify_samples",
+    "certify_samples": "certify_samples",
     "solve": "solve",
     "certify": "certify",
     "verify": "certify",
@@ -56,6 +60,8 @@ if TYPE_CHECKING:
     from palm_opt.baseline import baseline as baseline
     from palm_opt.certify import certify as certify
     from palm_opt.certify import verify as verify
+    from palm_opt.certify_samples import CertifiedSamples as CertifiedSamples
+    from palm_opt.certify_samples import certify_samples as certify_samples
     from palm_opt.cover import formulate as formulate
     from palm_opt.errors import BackendError as BackendError
     from palm_opt.errors import BackendNotFound as BackendNotFound
@@ -66,6 +72,7 @@ if TYPE_CHECKING:
     from palm_opt.errors import RecipeError as RecipeError
     from palm_opt.errors import StoreError as StoreError
     from palm_opt.frontier import frontier as frontier
+    from palm_opt.looks import Ledger as Ledger
     from palm_opt.metrics import metrics as metrics
     from palm_opt.plan import plan as plan
     from palm_opt.planned import Plan as Plan
@@ -81,6 +88,7 @@ if TYPE_CHECKING:
     from palm_opt.result import Stop as Stop
     from palm_opt.rewards import RewardTable as RewardTable
     from palm_opt.route import route as route
+    from palm_opt.samples import Samples as Samples
     from palm_opt.separation import regret as regret
     from palm_opt.solve import solve as solve
     from palm_opt.values import ValueMatrix as ValueMatrix

@@ -16,6 +16,8 @@ from palm_opt.errors import ProblemError
 from palm_opt.exact import Weight
 from palm_opt.proof import assemble, ceil_float, check_quality, games
 from palm_opt.result import Certified
+from palm_opt.rewards import RewardTable
+from palm_opt.samples import Samples
 from palm_opt.values import ValueMatrix
 
 __all__ = ["certify", "verify"]
@@ -111,13 +113,15 @@ def _least_epsilon(values: ValueMatrix, rows: tuple[int, ...], delta: float, thr
     raise ProblemError("certify: the least epsilon was not found; values are too close to 0 for a relative tolerance")
 
 
-def verify(certificate: dict[str, Any] | str | bytes | Path, values: ValueMatrix | str | Path) -> checker.Verified:
+def verify(
+    certificate: dict[str, Any] | str | bytes | Path, values: ValueMatrix | Samples | RewardTable | str | Path
+) -> checker.Verified:
     """Check a certificate in exact arithmetic.
 
     Parameters
     ----------
     certificate : a document, or the path of one.
-    values : the values it is about; of a path to a CSV only what the certificate names is read.
+    values : the values, samples or scores it is about; of a path to a CSV only what the certificate names is read.
 
     Returns
     -------
@@ -131,12 +135,28 @@ def verify(certificate: dict[str, Any] | str | bytes | Path, values: ValueMatrix
         document = checker.read_certificate(certificate)
     else:
         document = checker.parse(certificate)
-    if isinstance(values, ValueMatrix):
+    if isinstance(values, (ValueMatrix, Samples, RewardTable)):
         return checker.check(document, values.problem())
-    if Path(values).suffix.lower() == ".csv":
-        return checker.check(document, checker.read_values(values, document["subject"], document["scale"]))
-    subject, scale = document["subject"], document["scale"]
+    return checker.check(document, read_subject(values, document))
+
+
+def read_subject(path: str | Path, document: checker.Document) -> checker.Subject:
+    """Read what a certificate speaks of: CSV by the checker itself, .parquet and .npz as the package does."""
+    if Path(path).suffix.lower() not in (".parquet", ".npz"):
+        return checker.read_subject(path, document)
+    subject, scale = document["subject"], document.get("scale", "none")  # of answers there is none
+    if document["kind"] == "statistical":
+        return Samples.read(path, _pairs(document["ranges"]), subject["rewards"], scale=scale).problem()
     if not isinstance(scale, str):
-        scale = [(float.fromhex(low), float.fromhex(high)) for low, high in scale]
-    read = ValueMatrix.read(values, id=subject["id"], rewards=subject["rewards"], cost=subject["cost"], scale=scale)
-    return checker.check(document, read.problem())
+        scale = _pairs(scale)
+    if document["kind"] == "exact":
+        read = ValueMatrix.read(path, id=subject["id"], rewards=subject["rewards"], cost=subject["cost"], scale=scale)
+        return read.problem()
+    if subject["type"] == "scores":
+        columns = {"prompt": subject["prompt"], "log_weight": subject["log_weight"]}
+        return RewardTable.read(path, subject["rewards"], **columns, scale=scale).problem()
+    raise ProblemError(f"{path}: expected the CSV file that palm-opt export writes")
+
+
+def _pairs(ranges: Iterable[tuple[str, str]]) -> list[tuple[float, float]]:
+    return [(float.fromhex(low), float.fromhex(high)) for low, high in ranges]

@@ -87,22 +87,27 @@ def baseline(
 
 
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Values file: .csv, .parquet or .npz.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Values, samples or scores: .csv, .parquet or .npz.")],
     csv: Annotated[
         bool, typer.Option("--csv", help="As CSV with round-trip floats, for the standalone checker.")
     ] = False,
     rewards: opt.Rewards = None,
     id: opt.Id = None,
     cost: opt.Cost = None,
-    scores: Annotated[bool, typer.Option("--scores", help="FILE holds scores of responses, as for plan.")] = False,
+    scores: Annotated[bool, typer.Option("--scores", help="FILE holds scores of responses, as plan reads.")] = False,
     prompt: Annotated[str | None, typer.Option(metavar="COL", help="With --scores: the column of prompts.")] = None,
+    log_weight: Annotated[
+        str | None, typer.Option(metavar="COL", help="With --scores: the column of log-weights.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write. Default: stdout.")] = None,
     json: opt.Json = False,
 ) -> None:
-    """Convert a values file to CSV.
+    """Convert a file of values, samples or scores to CSV.
 
     The numbers are written so that they read back exactly: the file that a certificate is checked against.
     """
+    from palm_opt.cli.sampling import export_samples
+    from palm_opt.samples_files import holds_samples
     from palm_opt.storage import write_text
 
     if not csv:
@@ -110,7 +115,10 @@ def export(
     if scores:
         from palm_opt.cli.planning import export_scores
 
-        export_scores(file, rewards, prompt, out, json)
+        export_scores(file, rewards, prompt, log_weight, out, json)
+        return
+    if holds_samples(file):
+        export_samples(file, rewards, id, out, json)
         return
     matrix = opt.read_values(file, id, rewards, cost, None)
     text = matrix.to_csv()

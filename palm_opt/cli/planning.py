@@ -237,11 +237,13 @@ def _print_comparison(plans: Sequence[Plan]) -> None:
     emit(table(["strategy", "calls", "members", "certified gap", "promise kept"], rows))
 
 
-def export_scores(file: Path, rewards: str | None, prompt: str | None, out: Path | None, json: bool) -> None:
+def export_scores(
+    file: Path, rewards: str | None, prompt: str | None, log_weight: str | None, out: Path | None, json: bool
+) -> None:
     """Write scores as CSV, prompts together, with round-trip floats: what a plan's certificate is checked against."""
     from palm_opt.storage import atomic_path
 
-    loaded = read_scores(file, rewards, prompt)
+    loaded = read_scores(file, rewards, prompt, None, log_weight)
     document: dict[str, Any] = {
         "prompts": len(loaded.counts),
         "rows": loaded.rows,

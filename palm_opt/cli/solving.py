@@ -272,19 +272,14 @@ def check_outputs(certificate: Path | None, plot: Path | None, report: Path | No
 
 
 def read_problem(values: Path, document: Any) -> Any:
-    """Read the problem that a certificate speaks of; CSV without anything but the checker."""
+    """Read what a certificate speaks of; CSV without anything but the checker."""
     from palm_opt import certificate as checker
 
-    subject = document["subject"]
     if values.suffix.lower() not in (".parquet", ".npz"):
-        return checker.read_values(values, subject, document["scale"])
-    from palm_opt.values import ValueMatrix
+        return checker.read_subject(values, document)
+    from palm_opt.certify import read_subject
 
-    scale = document["scale"]
-    if not isinstance(scale, str):
-        scale = [(float.fromhex(low), float.fromhex(high)) for low, high in scale]
-    matrix = ValueMatrix.read(values, subject["id"], subject["rewards"], subject["cost"], scale)
-    return matrix.problem()
+    return read_subject(values, document)
 
 
 def draw(values: ValueMatrix, result: Result | Certified, plot: Path | None, report: Path | None) -> None:
