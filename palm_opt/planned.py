@@ -54,7 +54,7 @@ class Plan:
     members : the policies to train.
     regret : CERTIFIED bound of the worst (1 - epsilon) OPT(w) - max over members of w.v over all weights, OPT and v
         those of the table's responses; inf without a certificate. worst_weight : (d,) where it is largest, or None.
-    lower_bound : no fewer of the evaluated policies keep the promise against the outer bound; 0 if nothing is proved.
+    lower_bound : proved: no fewer of the evaluated policies keep this regret against the outer bound.
     calls : closed forms evaluated. gaps : the certified gap after each, with all of them as portfolio.
     strategy, stop : how weights were chosen, and why the search ended.
     prompts, responses, single : size of the table; prompts with one response only.
