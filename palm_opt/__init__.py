@@ -46,6 +46,8 @@ _HOME = {  # public name -> module; loaded on first use, so that `import palm_op
     "regret": "separation",
     "formulate": "cover",
     "frontier": "frontier",
+    "Search": "search",
+    "SearchResult": "search",
     "baseline": "baseline",
     "metrics": "metrics",
     "plan": "plan",
@@ -89,6 +91,8 @@ if TYPE_CHECKING:
     from palm_opt.rewards import RewardTable as RewardTable
     from palm_opt.route import route as route
     from palm_opt.samples import Samples as Samples
+    from palm_opt.search import Search as Search
+    from palm_opt.search import SearchResult as SearchResult
     from palm_opt.separation import regret as regret
     from palm_opt.solve import solve as solve
     from palm_opt.values import ValueMatrix as ValueMatrix

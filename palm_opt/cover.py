@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from palm_opt import _core
 from palm_opt.errors import BackendNotFound, ProblemError
 from palm_opt.exact import ExactValues, Weight, integer_weight
-from palm_opt.separation import check_tolerances
-from palm_opt.simplex import start
+from palm_opt.separation import check_tolerances, separate
+from palm_opt.simplex import sample, start
 from palm_opt.values import ValueMatrix
 
 __all__ = ["Cover", "Pool", "Witnesses", "formulate", "skyline"]
@@ -70,6 +71,8 @@ class Pool:
         order[:, [factor == 0 for _, factor in values.exact_scale]] = 0.0
         self._order = order
         self.dominator, self.front = skyline(order)
+        self._shadow: NDArray[np.int64] | None = None
+        self._revealed: dict[tuple[int, frozenset[int]], NDArray[np.int64]] = {}
         self.columns = self.selectable(self.forbidden)
 
     def selectable(self, out: Iterable[int]) -> NDArray[np.int64]:
@@ -77,17 +80,46 @@ class Pool:
         allowed = np.ones(self.values.n, dtype=bool)
         allowed[list(out)] = False
         rows = np.flatnonzero(allowed)
+        best, shadow = rows, self.dominator
         if self.values.unit_costs and allowed[self.front].all():
             best = self.front
         elif len(rows):
-            best = rows[skyline(self._order[rows], self.values.costs[rows])[1]]
-        else:
-            best = rows
+            above, front = skyline(self._order[rows], self.values.costs[rows])
+            best, shadow = rows[front], np.full(self.values.n, -1, dtype=np.int64)
+            shadow[rows] = np.where(above >= 0, rows[above], -1)
+        if self._shadow is None:
+            self._shadow = shadow
         return np.union1d(best, np.array([i for i in self.required if allowed[i]], dtype=np.int64))
 
-    def dominates(self, i: int, j: int) -> bool:
-        """Whether row i is at least row j in every reward."""
-        return bool((self._order[i] >= self._order[j]).all())
+    def revealed(self, i: int, out: frozenset[int]) -> NDArray[np.int64]:
+        """Rows that become worth selecting when column i, among all of `out`, may not be selected."""
+        rows = np.flatnonzero(self._shadow == i)
+        key = (i, out.intersection(rows.tolist()) if len(rows) else frozenset())
+        found = self._revealed.get(key)
+        if found is None:
+            rows = np.setdiff1d(rows, np.fromiter(key[1] | self.forbidden, dtype=np.int64))
+            if len(rows):
+                rows = rows[skyline(self._order[rows], self.values.costs[rows])[1]]
+            found = self._revealed[key] = rows
+        return found
+
+    @cached_property
+    def supported(self) -> NDArray[np.float64]:
+        """Value vectors (m, d) that attain OPT at one of many weights: enough of the pool for heuristics."""
+        rng = np.random.default_rng(0)
+        front = self.values.array[self.front]
+        count = int(min(20_000, max(1_000, 2e8 / front.size)))
+        weights = np.concatenate([np.eye(self.values.d), sample(rng, count, self.values.d)])
+        found = np.unique(_core.support(front, weights)[1])
+        for _ in range(8):
+            games = separate(front, front[found])
+            short = np.argsort(-games.regret, kind="stable")[:2_000]
+            short = short[games.regret[short] > 1e-9 * float(np.abs(front).max())]
+            more = np.setdiff1d(_core.support(front, games.weights[short])[1], found) if len(short) else short
+            if not len(more):
+                break
+            found = np.union1d(found, more)
+        return front[found]
 
     @property
     def whole_costs(self) -> bool:
@@ -103,7 +135,10 @@ class Pool:
 
 
 class Witnesses:
-    """Weights that every portfolio must cover, with their exact coverage of any set of candidates."""
+    """Weights that every portfolio must cover, with their exact coverage of candidates.
+
+    The coverage is one matrix of weights by candidates that grows both ways; candidates enter when asked for.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -114,9 +149,11 @@ class Witnesses:
         self._best: list[int] = []  # exact OPT in units of 1 / denominator
         self._front_values = pool.values.array[pool.front]
         self._size = np.abs(pool.values.array).max(axis=0)
-        self._coverage: dict[int, NDArray[np.bool_]] = {}  # candidate -> (rows known when asked,)
-        self._matrix = np.zeros((0, len(pool.columns)), dtype=bool)
+        self._matrix = np.zeros((0, 0), dtype=bool)  # (capacity, capacity)
+        self._columns: list[int] = []
+        self._place = np.full(pool.values.n, -1, dtype=np.int64)  # candidate -> column of the matrix
         self.doubtful = 0
+        self._enter(pool.columns)
 
     def __len__(self) -> int:
         return len(self.integer)
@@ -140,41 +177,66 @@ class Witnesses:
             self._best.extend(
                 self._exact_best(weight, w, o) for weight, w, o in zip(exact_new, floats, opt, strict=True)
             )
+            self._reserve(len(self), len(self._columns))
+            self._matrix[new[0] : len(self), : len(self._columns)] = self._decide(self._columns, new[0], len(self))
         return places
 
-    def coverage(self, columns: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(rows, columns): whether each candidate covers each weight, exactly."""
-        if columns is self.pool.columns:  # asked for in every round: kept as one matrix that grows
-            have = len(self._matrix)
-            if have < len(self):
-                self._matrix = np.concatenate([self._matrix, self._decide(columns.tolist(), have)])
-            return self._matrix
-        columns = [int(i) for i in columns]
-        missing: dict[int, list[int]] = {}
-        for i in columns:
-            have = len(self._coverage.get(i, ()))
-            if have < len(self):
-                missing.setdefault(have, []).append(i)
-        for have, some in missing.items():
-            block = self._decide(some, have)
-            for k, i in enumerate(some):
-                old = self._coverage.get(i)
-                self._coverage[i] = block[:, k] if old is None else np.concatenate([old, block[:, k]])
-        return np.stack([self._coverage[i] for i in columns], axis=1) if columns else self._decide([], 0)
+    def coverage(
+        self, columns: Sequence[int] | NDArray[np.int64], rows: NDArray[np.int64] | None = None
+    ) -> NDArray[np.bool_]:
+        """(rows, columns): whether each candidate covers each weight (all weights by default), exactly."""
+        wanted = np.asarray(columns, dtype=np.int64)
+        if columns is self.pool.columns:  # asked for in every round
+            block = self._matrix[: len(self), : len(wanted)]
+            return block if rows is None else block[rows]
+        self._enter(wanted)
+        places = self._place[wanted]
+        return self._matrix[: len(self)][:, places] if rows is None else self._matrix[np.ix_(rows, places)]
+
+    def keep(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Forget all weights but `rows` (increasing); returns the new index of every old row, -1 where forgotten."""
+        moved = np.full(len(self), -1, dtype=np.int64)
+        moved[rows] = np.arange(len(rows))
+        self.integer = [self.integer[j] for j in rows.tolist()]
+        self._known = {weight: j for j, weight in enumerate(self.integer)}
+        self.floats, self._opt = self.floats[rows], self._opt[rows]
+        self._best = [self._best[j] for j in rows.tolist()]
+        self._matrix[: len(rows)] = self._matrix[rows]
+        return moved
+
+    def _enter(self, candidates: NDArray[np.int64]) -> None:
+        """Give candidates a column of the matrix."""
+        new = np.unique(candidates[self._place[candidates] < 0]) if len(candidates) else candidates
+        if not len(new):
+            return
+        first = len(self._columns)
+        self._place[new] = first + np.arange(len(new))
+        self._columns.extend(new.tolist())
+        self._reserve(len(self), len(self._columns))
+        self._matrix[: len(self), first : len(self._columns)] = self._decide(new.tolist(), 0, len(self))
+
+    def _reserve(self, rows: int, columns: int) -> None:
+        have = self._matrix.shape
+        if rows > have[0] or columns > have[1]:
+            height = have[0] if rows <= have[0] else max(rows, have[0] * 3 // 2)
+            width = have[1] if columns <= have[1] else max(columns, have[1] * 3 // 2)
+            matrix = np.zeros((height, width), dtype=bool)
+            matrix[: have[0], : have[1]] = self._matrix
+            self._matrix = matrix
 
     def _exact_best(self, weight: Weight, w: NDArray[np.float64], opt: float) -> int:
         products = self._front_values @ w
         near = np.flatnonzero(products >= opt - DOUBT * 2 * float(w @ self._size))
         return self.pool.exact.best(weight, [int(i) for i in self.pool.front[near]])
 
-    def _decide(self, candidates: list[int], first: int) -> NDArray[np.bool_]:
+    def _decide(self, candidates: Sequence[int], first: int, last: int) -> NDArray[np.bool_]:
         pool = self.pool
-        if not candidates:
-            return np.zeros((len(self) - first, 0), dtype=bool)
-        weights, opt = self.floats[first:], self._opt[first:]
+        if not len(candidates) or first == last:
+            return np.zeros((last - first, len(candidates)), dtype=bool)
+        weights, opt = self.floats[first:last], self._opt[first:last]
         threshold = (1 - pool.epsilon) * opt - pool.delta
         doubt = DOUBT * (2 * weights @ self._size + pool.delta)
-        state = _core.coverage(pool.values.array[candidates], weights, threshold - doubt, threshold + doubt)
+        state = _core.coverage(pool.values.array[list(candidates)], weights, threshold - doubt, threshold + doubt)
         for j, k in np.argwhere(state == 2):
             row = first + int(j)
             state[j, k] = pool.exact.covers(self.integer[row], candidates[k], self._best[row])

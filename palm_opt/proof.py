@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from palm_opt._version import __version__
 from palm_opt.bounds import SizeProof
-from palm_opt.cover import DOUBT, Pool, Witnesses
+from palm_opt.cover import DOUBT, Pool
 from palm_opt.exact import Weight
 from palm_opt.result import Certificate
 from palm_opt.separation import Separation, separate
@@ -125,14 +125,11 @@ def assemble(
     members: Sequence[int],
     multipliers: list[list[int]],
     size: SizeProof | None = None,
-    witnesses: Witnesses | None = None,
     objective: str = "reward",
 ) -> Certificate:
     """The certificate of docs/certificate-format.md; empty `members` for a proof of infeasibility."""
     values = pool.values
-    bound: dict[str, Any] = {"lower_bound": "0"}
-    if size is not None and witnesses is not None:
-        bound = size.document(witnesses)
+    bound: dict[str, Any] = {"lower_bound": "0"} if size is None else size.document()
     scale: Any = values.scale
     if not isinstance(scale, str):
         scale = [[float(low).hex(), float(high).hex()] for low, high in scale]

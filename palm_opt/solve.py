@@ -17,18 +17,27 @@ from numpy.typing import ArrayLike, NDArray
 from palm_opt import certificate as checker
 from palm_opt.backends import DEFAULT, Budget, SolveCover, load
 from palm_opt.backends.greedy import solve_cover as greedy
-from palm_opt.bounds import Cheaper, SizeProof, branch, infeasible, packing
-from palm_opt.cover import Cover, Pool, Witnesses
+from palm_opt.bounds import SizeProof, infeasible
+from palm_opt.cover import DOUBT, Cover, Pool, Witnesses
 from palm_opt.errors import ProblemError
+from palm_opt.local import LocalSearch
 from palm_opt.proof import Quality, assemble, check_quality, everything
+from palm_opt.relaxation import Relaxation
 from palm_opt.result import Progress, Result, Settings, Status, Stop
-from palm_opt.simplex import start
+from palm_opt.separation import separate
+from palm_opt.simplex import snap, start
+from palm_opt.tree import Tree
 from palm_opt.values import ValueMatrix
 
 __all__ = ["Callback", "solve"]
 
 Callback = Callable[[Progress], Any]
 
+_SHORT, _LONG, _SLICE = 10_000, 100_000, 2_000  # steps of local search without success: before, after the bound; a call
+_VIOLATED = 10  # rows that a cover which is no portfolio adds
+_MANY = 3_000  # rows beyond twice the early ones from which those are dropped that do not bind
+_NODES = 20  # nodes of the tree between two looks for a cheaper portfolio
+_ROUNDS, _WINDOW = 400, 25  # pricing rounds at the root; rounds in which the bound must move
 _RESTARTS = 8  # rounds in which the first heuristic covers all rows anew
 
 
@@ -104,13 +113,16 @@ class _Search:
         self.began = time.monotonic()
         self.budget = Budget(self.began + settings.time_limit, settings.threads, settings.seed, settings.deterministic)
         self.rows = Witnesses(pool)
+        self.relaxation = Relaxation(pool, self.rows, settings.seed)
+        self.tree = Tree(pool, self.relaxation, self._improve, self._node)
+        self.local = LocalSearch(pool, self.rows, settings.seed)
         self.members: tuple[int, ...] = ()
         self.quality: Quality | None = None
-        self.size = SizeProof(Fraction(0), [], 0)
+        self.size = SizeProof(Fraction(0))
         self.claimed: float | None = None
+        self.early = 0  # rows known before the relaxation adds its own
         self.stop = Stop.FINISHED
-        self.counts = {"rounds": 0, "lps": 0, "pivots": 0, "exact_games": 0, "nodes": 0}
-        self.counts |= {"backend_calls": 0, "backend_nodes": 0}
+        self.counts = {"rounds": 0, "lps": 0, "pivots": 0, "exact_games": 0, "backend_calls": 0, "backend_nodes": 0}
 
     # ---- running -------------------------------------------------------------------------------------------------
 
@@ -173,21 +185,108 @@ class _Search:
         if not self._converge(greedy):
             return
         self._trim()
-        self._bound()
-        while not self._proved() and self.backend != "greedy":
-            self._check_limits()
-            cheaper = None
-            if not self._converge(self.propose):
-                return
-            self._bound()
-            if self._proved():
-                break
-            cheaper = self._branch()
-            if cheaper is None:
-                break
-            self._improve(cheaper)  # either a better portfolio, or rows that rule it out
+        if self.backend == "greedy":
+            self.relaxation.add_rows(range(len(self.rows)))
+            self._root(0)
+        else:
+            self._native() if self.backend == "native" else self._with_backend()
         if self._proved():
             self.stop = Stop.PROVED
+
+    def _native(self) -> None:
+        """Local search and the linear bound in turn, then branching, until they meet."""
+        self._local(_SHORT)
+        self.early = len(self.rows)
+        self.relaxation.add_rows(range(len(self.rows)))
+        if not self._root(_ROUNDS):
+            self._forget()
+            self._local(_LONG)
+            self._close()
+
+    def _with_backend(self) -> None:
+        """Covers from the backend until one is a portfolio; branching proves it, or finds rows that rule it out."""
+        if not self._converge(self.propose):
+            return
+        self.early = len(self.rows)
+        self.relaxation.add_rows(range(len(self.rows)))
+        if not self._root(_ROUNDS):
+            self._close()
+
+    def _root(self, rounds: int) -> bool:
+        """Raise the linear bound by up to so many rounds of new rows; whether it meets the incumbent."""
+        relaxation, pool = self.relaxation, self.pool
+        relaxation.move(frozenset(pool.required), pool.forbidden)
+        history: list[float] = []
+        idle = 0
+        for _ in range(rounds + 1):
+            self._check_limits()
+            point = relaxation.solve()
+            history.append(point.value)
+            whole = pool.whole_costs and math.ceil(point.value - 1e-6) > self.size.bound
+            if whole or (not pool.whole_costs and point.value > self.size.bound * (1 + 1e-9)) or not self.size.nodes:
+                bound, leaf = relaxation.leaf(point, math.ceil(point.value - 1e-6) if pool.whole_costs else math.inf)
+                if bound > self.size.bound:
+                    self.size = SizeProof(bound, (leaf,))
+            if self._proved():
+                return True
+            ahead = math.ceil(point.value - 1e-6) - point.value if pool.whole_costs else point.value
+            if len(history) > _WINDOW and point.value - history[-_WINDOW] < 0.02 * max(ahead, 0.05):
+                break
+            added, _least = relaxation.price(point)
+            idle = 0 if added else idle + 1
+            if idle >= 3:
+                break
+        return False
+
+    def _close(self) -> None:
+        """Close the gap by branching, one unit of cost at a time where costs are integers."""
+        while not self._proved():
+            goal = self.pool.cost(self.members)
+            if self.pool.whole_costs:
+                goal = min(goal, Fraction(self.size.bound) + 1)
+            self.size = self.tree.prove(goal) or self.size
+
+    def _local(self, patience: int) -> None:
+        """Local search for cheaper portfolios until none was found for so many steps."""
+        search = self.local
+        search.start(self.members)
+        unit = Fraction(1) if self.pool.whole_costs else self.pool.cost(self.members) / 10**6
+        left = patience
+        while left > 0 and not self._proved():
+            self._check_limits()
+            before = search.steps
+            found = search.run(float(self.pool.cost(self.members) - unit), _SLICE)
+            left -= search.steps - before
+            if found is None:
+                continue
+            if self._promising(found) and self._improve(found):
+                left = patience
+                continue
+            left -= _SLICE // 20
+
+    def _forget(self) -> None:
+        """Drop the rows found since the relaxation began, but for those that are in it."""
+        kept = np.union1d(self.relaxation.rows, np.arange(self.early))
+        moved = self.rows.keep(kept)
+        self.relaxation.forget(moved)
+        self.local.forget(moved)
+
+    def _promising(self, members: tuple[int, ...]) -> bool:
+        """Whether a quick look finds no weight that members violate; else such weights become rows."""
+        pool = self.pool
+        found = separate((1 - pool.epsilon) * pool.supported, pool.values.array[list(members)], self.settings.threads)
+        self.counts["lps"] += len(pool.supported)
+        self.counts["pivots"] += found.pivots
+        order = np.argsort(-found.regret, kind="stable")
+        bad = order[
+            found.regret[order] > pool.delta + DOUBT * (2 * float(np.abs(pool.values.array).max()) + pool.delta)
+        ]
+        if not len(bad):
+            return True
+        _, first = np.unique(np.round(found.weights[bad], 5), axis=0, return_index=True)
+        before = len(self.rows)
+        self.rows.add(snap(found.weights[bad[np.sort(first)[:_VIOLATED]]]))
+        return len(self.rows) == before  # all known and covered: only the exact check can tell
 
     def _converge(self, propose: SolveCover) -> bool:
         """Solve covers and add what they violate until the cover is a portfolio; False if none can exist.
@@ -215,10 +314,6 @@ class _Search:
                 return True
             if self._impossible():
                 return False
-            if propose is not greedy and self.counts["rounds"] % 5 == 0:
-                self._bound()
-                if self._proved():
-                    return True
         raise AssertionError("unreachable")
 
     def _cover(self) -> tuple[Cover, NDArray[np.int64]]:
@@ -255,7 +350,7 @@ class _Search:
         """Whether some row is covered by no admissible candidate; then that is the proof."""
         empty = np.flatnonzero(~self.rows.coverage(self.pool.columns).any(axis=1))
         if len(empty):
-            self.size = infeasible(int(empty[0]))
+            self.size = infeasible(self.rows.integer[int(empty[0])])
             self.members, self.quality, self.stop = (), None, Stop.PROVED
         return bool(len(empty))
 
@@ -272,24 +367,18 @@ class _Search:
     def _proved(self) -> bool:
         return bool(self.members) and self.pool.cost(self.members) <= self.size.bound
 
-    def _bound(self) -> None:
-        proof = packing(self.pool, self.rows)
-        self.counts["lps"] += 1
-        if proof.bound > self.size.bound:
-            self.size = proof
-
-    def _branch(self) -> tuple[int, ...] | None:
-        """Close the gap by branching; a cheaper cover of the rows if that is what comes out."""
-        target = self.pool.cost(self.members)
-        outcome = branch(self.pool, self.rows, target, self.budget, self.settings.node_limit)
-        if isinstance(outcome, Cheaper):
-            return outcome.members
-        if outcome is None:
-            self._check_limits()
+    def _node(self) -> bool:
+        """Before every node of the tree: limits, and now and then a look for a cheaper portfolio."""
+        self._check_limits()
+        if self.tree.nodes >= self.settings.node_limit:
             raise _Stopped(Stop.NODE_LIMIT)
-        self.counts["nodes"] += outcome.work
-        self.size = outcome
-        return None
+        cost = self.pool.cost(self.members)
+        if self.tree.nodes % _NODES == _NODES - 1:
+            if len(self.rows) > 2 * self.early + _MANY:
+                self._forget()
+            if self.backend == "native":
+                self._local(_SHORT)
+        return self.pool.cost(self.members) < cost
 
     # ---- result ----------------------------------------------------------------------------------------------------
 
@@ -300,10 +389,11 @@ class _Search:
         document = None
         if members and self.quality is not None and self.quality.multipliers is not None:
             worst = self.quality.weight
-            document = assemble(pool, members, self.quality.multipliers, self.size, self.rows)
+            document = assemble(pool, members, self.quality.multipliers, self.size)
         elif impossible:
-            worst = self.rows.floats[self.size.nodes[0][1]]
-            document = assemble(pool, (), [], self.size, self.rows)
+            weight = np.array(self.size.nodes[0][1], dtype=np.float64)
+            worst = weight / weight.sum()
+            document = assemble(pool, (), [], self.size)
         status = Status.UNKNOWN
         if document is not None:
             proved = checker.check(document, values.problem())  # raises if any claim fails: never returned unproved
@@ -325,5 +415,13 @@ class _Search:
             claimed_bound=self.claimed,
             backend=self.backend,
             seconds=time.monotonic() - self.began,
-            info={**self.counts, "rows": len(self.rows), "front": len(pool.front), "doubtful": self.rows.doubtful},
+            info={
+                **self.counts,
+                **self.relaxation.work,
+                "nodes": self.tree.nodes,
+                "steps": self.local.steps,
+                "rows": len(self.rows),
+                "front": len(pool.front),
+                "doubtful": self.rows.doubtful,
+            },
         )

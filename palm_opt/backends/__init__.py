@@ -18,11 +18,12 @@ from palm_opt.errors import BackendNotFound
 __all__ = ["REGISTRY", "Budget", "Proposal", "SolveCover", "backends", "load"]
 
 REGISTRY = {
+    "native": ("palm_opt.backends.native", ""),
     "cpsat": ("palm_opt.backends.cpsat", "pip install ortools"),
     "cvxpy": ("palm_opt.backends.cvxpy", "pip install cvxpy highspy"),
     "greedy": ("palm_opt.backends.greedy", ""),
 }
-DEFAULT = "cpsat"
+DEFAULT = "native"
 
 
 @dataclass(frozen=True)
