@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,11 @@ def plan(
     strategy: str = "adaptive",
     seed: int = 0,
     *,
+    refine: float = 2.0,
     resolution: int | None = None,
     max_calls: int | None = None,
     batch: int = 1,
+    time_limit: float = 60.0,
     audit: bool | None = None,
     threads: int = 0,
     progress: Callable[[int, float], None] | None = None,
@@ -46,13 +49,18 @@ def plan(
     table : scores of responses that the reference policy gave.
     beta : strength of the KL penalty, in units of the scaled rewards per nat.
     epsilon, delta : the promise max over members of w.v >= (1 - epsilon) OPT(w) - delta, in units of scaled rewards.
-    strategy, seed, resolution, max_calls : as for `Search`.
+    strategy, seed, resolution : as for `Search`.
+    refine : at least 1. Once the promise is certified, the adaptive search goes on to epsilon / refine, delta / refine:
+        with more policies to choose from and a tighter bound fewer members are needed, and members are what is trained.
+        It takes about refine^((d - 1) / 2) times the evaluations. 1 stops when the promise is certified.
+    max_calls : weights to evaluate at most.
     batch : weights evaluated in one pass over the table; above 1 for tables that are read from the disk.
+    time_limit : seconds for choosing the members; after them the portfolio may not be the smallest.
     audit : whether the certificate is about the scores themselves, all closed forms evaluated again by the exact
         checker (pure Python, about a microsecond per response and weight), or takes the answers as given. None: about
         the scores where that takes seconds.
     threads : 0 for all cores.
-    progress : called with (calls, certified gap) after every answer.
+    progress : called with (weights evaluated, certified gap) after every answer.
 
     Returns
     -------
@@ -67,48 +75,72 @@ def plan(
     """
     if batch < 1:
         raise ProblemError(f"batch: expected at least 1, got {batch}")
-    error = (0.0, rounding(table, beta))
-    search = Search(
-        table.d, epsilon, delta, error, strategy=strategy, seed=seed, resolution=resolution, max_calls=max_calls
-    )
+    if not refine >= 1:
+        raise ProblemError(f"refine: expected at least 1, got {refine}")
+
+    def search(share: float) -> Search:
+        """A search for a share of the tolerances that knows all answers so far."""
+        new = Search(
+            table.d,
+            epsilon * share,
+            delta * share,
+            (0.0, rounding(table, beta)),
+            strategy,
+            seed,
+            resolution=resolution,
+            max_calls=max_calls,
+        )
+        for weight, value in oracle.answers:
+            new.tell(weight, value, answer=True)
+        return new
+
+    oracle = _Oracle(table, beta, batch, threads, progress)
     gaps: list[float] = []
     interrupted = False
     try:
-        for weights in _questions(search, batch):
-            found = gibbs(table, weights, beta, threads)
-            for weight, value in zip(weights, found.values, strict=True):
-                search.tell(weight, value)
-                gaps.append(search.gap)
-                if progress is not None:
-                    progress(search.calls, gaps[-1])
+        oracle.answer(search(1.0), gaps)
+        if strategy == "adaptive" and refine > 1:
+            oracle.answer(search(1 / refine), [])
     except KeyboardInterrupt:
-        if search.calls < table.d:
+        if len(oracle.answers) < table.d:
             raise
         interrupted = True
-    result = search.result()
+    ended = search(1.0)
+    result = ended.result(time_limit)
     stop = Stop.INTERRUPTED if interrupted else Stop.PROVED if result.kept else Stop.FINISHED
-    return _conclude(table, beta, search, result, stop, gaps, audit, threads)
+    return _conclude(oracle, ended, result, stop, gaps, audit)
 
 
-def _questions(search: Search, batch: int) -> Iterator[NDArray[np.float64]]:
-    """Weights (m, d) to evaluate next, at most `batch` together."""
-    while weights := search.ask(batch):
-        yield np.array(weights)
+@dataclass
+class _Oracle:
+    """The closed form in place of training; remembers what it answered."""
+
+    table: RewardTable
+    beta: float
+    batch: int
+    threads: int
+    progress: Callable[[int, float], None] | None
+    answers: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=list)
+
+    def answer(self, search: Search, gaps: list[float]) -> None:
+        """Answer a search until it asks no more, and append its gap after each answer to `gaps`."""
+        while weights := search.ask(self.batch):
+            values = gibbs(self.table, weights, self.beta, self.threads).values
+            for weight, value in zip(weights, values, strict=True):
+                search.tell(weight, value)
+                self.answers.append((weight, value))
+                gaps.append(search.gap)
+                if self.progress is not None:
+                    self.progress(len(self.answers), gaps[-1])
 
 
 def _conclude(
-    table: RewardTable,
-    beta: float,
-    search: Search,
-    result: SearchResult,
-    stop: Stop,
-    gaps: list[float],
-    audit: bool | None,
-    threads: int,
+    oracle: _Oracle, search: Search, result: SearchResult, stop: Stop, gaps: list[float], audit: bool | None
 ) -> Plan:
     """The plan of a search that has ended."""
-    found = gibbs(table, result.weights, beta, threads)
-    bias = jackknife(table, found, threads)
+    table, beta = oracle.table, oracle.beta
+    found = gibbs(table, result.weights, beta, oracle.threads)
+    bias = jackknife(table, found, oracle.threads)
     certificate = result.certificate
     if audit is None:
         audit = table.rows * result.calls <= _AUDIT_WORK
@@ -136,7 +168,8 @@ def _conclude(
         regret=result.regret,
         worst_weight=None if result.worst_weight is None else tuple(result.worst_weight.tolist()),
         lower_bound=1 if certificate is None else int(certificate.get("answered", {}).get("lower_bound", 1)),
-        calls=result.calls,
+        calls=len(gaps),
+        evaluations=result.calls,
         gaps=tuple(gaps),
         strategy=search.strategy,
         stop=stop,

@@ -55,7 +55,8 @@ class Plan:
     regret : CERTIFIED bound of the worst (1 - epsilon) OPT(w) - max over members of w.v over all weights, OPT and v
         those of the table's responses; inf without a certificate. worst_weight : (d,) where it is largest, or None.
     lower_bound : proved: no fewer of the evaluated policies keep this regret against the outer bound.
-    calls : closed forms evaluated. gaps : the certified gap after each, with all of them as portfolio.
+    calls : weights evaluated until the promise was certified, or the search ended. gaps : the certified gap after each
+        of them, all as portfolio. evaluations : `calls`, and those after them that made the portfolio smaller.
     strategy, stop : how weights were chosen, and why the search ended.
     prompts, responses, single : size of the table; prompts with one response only.
     certificate : of kind `conditional`, or None.
@@ -71,6 +72,7 @@ class Plan:
     worst_weight: tuple[float, ...] | None
     lower_bound: int
     calls: int
+    evaluations: int
     gaps: tuple[float, ...]
     strategy: str
     stop: Stop
@@ -150,6 +152,7 @@ class Plan:
             "worst_weight": None if self.worst_weight is None else self._named(self.worst_weight),
             "lower_bound": self.lower_bound,
             "calls": self.calls,
+            "evaluations": self.evaluations,
             "gaps": [_or_none(gap) for gap in self.gaps],
             "strategy": self.strategy,
             "stop": self.stop.value,
@@ -289,6 +292,7 @@ def _plan(fields: _Fields) -> Plan:
         worst_weight=None if worst is None else fields.vector("worst_weight", rewards, 0.0),
         lower_bound=fields.count("lower_bound"),
         calls=fields.count("calls"),
+        evaluations=fields.count("evaluations"),
         gaps=tuple(math.inf if gap is None else float(gap) for gap in gaps),
         strategy=fields.text("strategy"),
         stop=Stop(fields.text("stop", tuple(stop.value for stop in Stop))),

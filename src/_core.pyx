@@ -259,8 +259,6 @@ def probe(weights, hull, values, mass, random, double epsilon, double delta, int
 
 
 @cython.auto_pickle(False)
-
-
 cdef class Outer:
     """The linear program of an outer bound, see palm_outer. It grows by `add`; its first d columns come first."""
 
@@ -331,8 +329,6 @@ cdef int32_t *_integers(array):
 
 
 @cython.auto_pickle(False)
-
-
 cdef class Corners:
     """Corners of an upper envelope, see palm_corners.
 

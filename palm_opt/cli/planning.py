@@ -52,9 +52,15 @@ def plan(
     resolution: Annotated[
         int | None, typer.Option(metavar="H", min=1, help="For the grids: the lattice of multiples of 1 / H.")
     ] = None,
+    refine: Annotated[
+        float | None, typer.Option(metavar="F", help="Search on to tolerances / F, for fewer members; 1: do not.")
+    ] = None,
     max_calls: Annotated[int | None, typer.Option(metavar="N", min=1, help="Weights to evaluate at most.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(metavar="S", help="Seconds for choosing the fewest members.")
+    ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Plan with every strategy, and print how they fare.")
+        bool, typer.Option("--compare", help="Also search with every strategy, and print how they fare.")
     ] = False,
     seed: opt.Seed = None,
     threads: opt.Threads = None,
@@ -77,56 +83,59 @@ def plan(
 
     check_outputs(certificate, plot, None)
     loaded = read_scores(scores, rewards, prompt, response, log_weight, scale)
-    common = given(beta=beta, epsilon=epsilon, delta=delta, seed=seed, threads=threads)
-    names = [strategy.value] if strategy else ["adaptive"]
-    if compare:
-        names = [s.value for s in Strategy]
-    plans: list[Plan] = []
-    for name in names:
-        limits = _limits(loaded, name, resolution, max_calls, plans[0] if plans else None)
-        with _Bar(name) as bar:
-            plans.append(palm_opt.plan(loaded, strategy=name, **common, **limits, progress=bar.update))
-        if plans[-1].stop == "INTERRUPTED":
-            break
-    first = plans[0]
+    name = strategy.value if strategy else "adaptive"
+    common = given(beta=beta, epsilon=epsilon, delta=delta, seed=seed, threads=threads, time_limit=time_limit)
+    limits = given(resolution=resolution, max_calls=max_calls)
+    own = {key: limit for key, limit in limits.items() if not (compare and strategy is None and key == "resolution")}
+    with _Bar(name) as bar:
+        found = palm_opt.plan(loaded, strategy=name, **common, **own, **given(refine=refine), progress=bar.update)
+    rivals = _compare(loaded, common, limits, found.calls) if compare and found.stop != "INTERRUPTED" else []
     if out:
-        first.write(out)
-    if certificate and first.certificate is not None:
-        first.certificate.write(certificate)
+        found.write(out)
+    if certificate and found.certificate is not None:
+        found.certificate.write(certificate)
     if plot:
         from palm_opt.report import write_gaps, write_plan
 
-        if compare:
-            write_gaps(plot, {each.strategy: each.gaps for each in plans}, first.delta)
+        if rivals:
+            write_gaps(plot, {each.strategy: each.gaps for each in rivals}, found.delta)
         else:
-            write_plan(plot, first)
-    written = {"out": out, "certificate": certificate if first.certificate is not None else None, "plot": plot}
+            write_plan(plot, found)
+    written = {"out": out, "certificate": certificate if found.certificate is not None else None, "plot": plot}
     if json:
-        emit_json(_document(first, written, plans if compare else None))
+        emit_json(_document(found, written, rivals))
     else:
-        _print(first, scores, written)
-        if compare:
+        _print(found, scores, written)
+        if rivals:
             emit()
-            _print_comparison(plans)
-    if first.stop == "INTERRUPTED" or plans[-1].stop == "INTERRUPTED":
+            _print_comparison(rivals)
+    if "INTERRUPTED" in (found.stop, *(each.stop for each in rivals)):
         raise typer.Exit(130)
-    if not first.kept:
+    if not found.kept:
         raise typer.Exit(1)
 
 
-def _limits(
-    loaded: RewardTable, strategy: str, resolution: int | None, max_calls: int | None, first: Plan | None
-) -> dict[str, Any]:
-    """Options of one strategy: the resolution is for the grids; in a comparison, baselines end at some point."""
-    if first is not None and max_calls is None:
-        max_calls = max(_COMPARED, 10 * first.calls)
-    lattice = resolution if strategy in ("grid", "lazy-grid", "uniform") else None
-    if first is not None and lattice is None and strategy in ("grid", "lazy-grid") and loaded.d > 2:
-        lattice = _LATTICE  # the hybrid grid has thousands of weights from three rewards on
-    return given(resolution=lattice, max_calls=max_calls)
+_LEAST_CALLS = 300  # what the baselines of a comparison may always evaluate
+_LATTICE = 10  # resolution of their grids from three rewards on
 
 
-_COMPARED, _LATTICE = 300, 10
+def _compare(loaded: RewardTable, common: dict[str, Any], limits: dict[str, Any], calls: int) -> list[Plan]:
+    """Every strategy until the promise is certified; the baselines, which may never get there, for a limited time."""
+    import palm_opt
+
+    plans = []
+    for strategy in Strategy:
+        options = {"max_calls": max(_LEAST_CALLS, 10 * calls)} | limits
+        if strategy in ("adaptive", "random"):
+            options.pop("resolution", None)
+        elif strategy in ("grid", "lazy-grid") and loaded.d > 2:
+            options.setdefault("resolution", _LATTICE)  # the hybrid grid has many thousands of weights
+        with _Bar(strategy.value) as bar:
+            plan = palm_opt.plan(loaded, strategy=strategy.value, refine=1, **common, **options, progress=bar.update)
+        plans.append(plan)
+        if plan.stop == "INTERRUPTED":
+            break
+    return plans
 
 
 class _Bar:
@@ -174,12 +183,12 @@ def read_scores(
         raise
 
 
-def _document(first: Plan, written: dict[str, Path | None], plans: Sequence[Plan] | None) -> dict[str, Any]:
+def _document(found: Plan, written: dict[str, Path | None], rivals: Sequence[Plan]) -> dict[str, Any]:
     """The JSON object of `plan --json`: that of plan.json, with paths in place of the certificate."""
-    document = first.document() | written
+    document = found.document() | written
     document["version"] = document.pop("producer")["version"]
-    document["size"] = len(first.members)
-    if plans is not None:
+    document["size"] = len(found.members)
+    if rivals:
         document["comparison"] = [
             {
                 "strategy": each.strategy,
@@ -189,7 +198,7 @@ def _document(first: Plan, written: dict[str, Path | None], plans: Sequence[Plan
                 "kept": each.kept,
                 "gaps": each.gaps,
             }
-            for each in plans
+            for each in rivals
         ]
     return document
 
@@ -214,7 +223,10 @@ def _print(plan: Plan, scores: Path, written: dict[str, Path | None]) -> None:
     if plan.certificate is not None:
         where = "" if plan.worst_weight is None else f" at {weight_text(plan.worst_weight, plan.rewards)}"
         lines.append(("certified regret", f"at most {at_most(plan.regret, 6)}{where}"))
-    lines.append(("evaluated", f"{plan.calls} weights; fewer than {plan.lower_bound} of them would not do"))
+    after = f" of which {plan.calls} until the promise was certified" if plan.evaluations > plan.calls else ""
+    lines.append(
+        ("evaluated", f"{plan.evaluations} weights,{after}; fewer than {plan.lower_bound} of them would not do")
+    )
     lines += [("note", warning) for warning in plan.warnings]
     if path := written["certificate"]:
         check = shlex.join(["palm-opt", "verify", str(path), str(scores)])

@@ -92,6 +92,31 @@ def test_same_input_same_bytes_whatever_the_threads_and_wherever_the_table_is(tm
     assert documents[0] == documents[1] == documents[2]
 
 
+def test_refining_needs_fewer_members_and_no_more_calls():
+    table = palm.RewardTable(opposed(seed=2))
+    plain, refined = (palm.plan(table, delta=0.02, refine=refine) for refine in (1, 4))
+    assert plain.calls == plain.evaluations == refined.calls < refined.evaluations
+    assert plain.gaps == refined.gaps and len(plain.gaps) == plain.calls
+    assert refined.kept and len(refined.members) < len(plain.members)
+    assert 1 <= refined.lower_bound <= len(refined.members)
+    confirm(refined, table)
+    with pytest.raises(palm.ProblemError, match="refine"):
+        palm.plan(table, refine=0.5)
+
+
+def test_interrupted_while_refining_the_promise_is_kept():
+    table = palm.RewardTable(opposed())
+    calls = palm.plan(table, delta=0.02, refine=1).calls
+
+    def stop(count: int, gap: float) -> None:
+        if count == calls + 2:
+            raise KeyboardInterrupt
+
+    plan = palm.plan(table, delta=0.02, refine=8, progress=stop)
+    assert plan.stop is Stop.INTERRUPTED and plan.kept and plan.evaluations == plan.calls + 2
+    confirm(plan, table)
+
+
 def test_several_weights_in_one_pass():
     table = palm.RewardTable(opposed())
     plan = palm.plan(table, delta=0.02, batch=8)
@@ -105,6 +130,7 @@ def test_several_weights_in_one_pass():
 def test_limits_and_interruption_keep_what_is_proved():
     table = palm.RewardTable(opposed())
     limited = palm.plan(table, delta=0.001, max_calls=12)
+    assert limited.evaluations == 12
     assert limited.calls == 12 and limited.stop is Stop.FINISHED and not limited.kept
     assert 0.001 < limited.regret < 0.2
     confirm(limited, table)
@@ -180,6 +206,6 @@ def test_one_reward_needs_one_weight():
 @pytest.mark.parametrize(("delta", "most"), [(0.02, 37), (0.01, 77)])
 def test_real_table_takes_no_more_calls_than_the_best_known(palm_data, delta, most):
     table = palm.RewardTable.read(palm_data / "rewards" / "toolemu_agents" / "rewards.npz", scale="minmax")
-    plan = palm.plan(table, beta=0.1, delta=delta)
+    plan = palm.plan(table, beta=0.1, delta=delta, refine=1)
     assert plan.kept and plan.audited and plan.calls <= most
     confirm(plan, table)

@@ -31,6 +31,7 @@ PLAN = Plan(
     worst_weight=(0.1, 0.2, 0.7),
     lower_bound=2,
     calls=5,
+    evaluations=9,
     gaps=(math.inf, math.inf, 0.2, 0.1, 0.019),
     strategy="adaptive",
     stop=Stop.PROVED,
