@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,8 @@ from palm_opt.multipliers import hedged, rounded
 from palm_opt.result import Certificate, Settings
 from palm_opt.samples import Samples
 from palm_opt.separation import check_tolerances
+from palm_opt.solve import solve
+from palm_opt.values import ValueMatrix
 
 __all__ = ["CertifiedSamples", "certify_samples"]
 
@@ -64,7 +66,8 @@ class CertifiedSamples:
     certification: int
     clipped: Mapping[str, int]
     certificate: Certificate = field(repr=False)
-    _needed: Callable[[float], float] = field(repr=False, compare=False)
+    _plan: _Plan = field(repr=False, compare=False)
+    _units: Array = field(repr=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -79,7 +82,7 @@ class CertifiedSamples:
         half, or this portfolio, is in the way.
         """
         check_tolerances(self.epsilon, delta)
-        return self._needed(delta)
+        return self._plan.needed(self._units, delta)
 
 
 def certify_samples(
@@ -128,83 +131,99 @@ def certify_samples(
         raise ProblemError(f"look: expected an integer >= 0, got {look!r}")
     check_tolerances(epsilon, 0.0)
     chooses, certifies = samples.split(split, seed)
-    plan = _Plan(samples, epsilon, method, int(certifies.sum()), simultaneous)
-    chosen = None if members is None else samples.values(chooses).indices(members)
-    if members is not None and not chosen:
-        raise ProblemError("members: expected at least one candidate")
+    terms = _Terms(float(epsilon), float(alpha), method, simultaneous, int(certifies.sum()))
     sample = samples.unit_means(chooses)
-    if chosen is None:
-        chosen = plan.choose(sample, alpha, max_size, settings or Settings(seed=seed))
-    claim = repr((samples.sha256, chosen, epsilon, alpha, split, method, seed, simultaneous))
+    if members is None:
+        chosen = _choose(samples, sample, terms, max_size, settings or Settings(seed=seed))
+        samples.chose[chosen] = chooses | samples.chose.get(chosen, chooses)
+    else:
+        chosen = samples.values(chooses).indices(members)
+        if not chosen:
+            raise ProblemError("members: expected at least one candidate")
+        if (samples.chose.get(chosen, chooses) & certifies).any():
+            raise ProblemError(
+                "members: these were chosen on prompts that would now certify them; keep the split and the seed that"
+                " chose them"
+            )
+    claim = repr((samples.sha256, chosen, terms, split, seed))
     units = [name for name, used in zip(samples.units[0], certifies, strict=True) if used]
     undeclared = ledger is None and look is None
     counted = (ledger or samples.ledger).open(units, claim, 0 if undeclared else look, undeclared)
-    plan.fix(sample, chosen, alpha, counted)
-    return plan.certify(samples.unit_means(certifies), split, seed)
+    plan = _Plan(samples, sample, chosen, terms, counted)
+    return plan.certify(samples.unit_means(certifies), float(split), int(seed))
 
 
-class _Plan:
-    """What is fixed without the certification half, and then the bounds on it."""
+@dataclass(frozen=True)
+class _Terms:
+    """What is asked for: the promise but for delta, and the number of observations that will certify it."""
 
-    def __init__(self, samples: Samples, epsilon: float, method: str, count: int, simultaneous: bool) -> None:
-        self.samples, self.epsilon, self.method = samples, epsilon, method
-        self.count, self.simultaneous = count, simultaneous
-        self.keep = 1 - epsilon
+    epsilon: float
+    alpha: float
+    method: str
+    simultaneous: bool
+    count: int
+
+    @property
+    def keep(self) -> float:
+        return 1 - self.epsilon
+
+    def level(self, look: int, pairs: int) -> float:
+        """The level of each bound where `pairs` of them are needed."""
+        return level_of_look(self.alpha, look) / (pairs if self.simultaneous and pairs else 1)
 
     def price(self, level: float) -> float:
-        """What a unit of standard deviation costs in a bound on the certification half, about."""
+        """What a unit of standard deviation costs in a bound to come, about."""
         log = {"betting": math.log(1 / level), "bernstein": math.log(2 / level), "hoeffding": 0.0}[self.method]
         return math.sqrt(2 * log / self.count)
 
-    def choose(self, sample: Array, alpha: float, max_size: int | None, settings: Settings) -> tuple[int, ...]:
-        """Members, by the exact solver on the selection half."""
-        from palm_opt.solve import solve
-        from palm_opt.values import ValueMatrix
 
-        values = ValueMatrix(sample.mean(axis=0), names=self.samples.names, rewards=self.samples.rewards)
-        if max_size is not None:
-            size = min(max_size, values.n)
-            found = solve(values, self.epsilon, max_size=size, vary="delta", settings=settings)
-        else:
-            level = alpha / (values.n * values.d if self.simultaneous else 1)
-            noise = self.price(level) * float(np.median(sample.std(axis=0, ddof=1)))
-            for _ in range(2):  # the noise depends on the members, which depend on the noise
-                found = solve(values, self.epsilon, noise, settings=settings)
-                if not found.indices:
-                    break
-                expected = hedged(sample, found.indices, self.keep, self.price(level)).expected.max()
-                noise = max(float(expected) - max(found.regret, 0.0), 0.0)
-        if not found.indices:
-            raise ProblemError(
-                f"certify_samples: no portfolio on the selection prompts: {found.message}; give members, or epsilon=0"
-            )
-        return found.indices
+def _choose(
+    samples: Samples, sample: Array, terms: _Terms, max_size: int | None, settings: Settings
+) -> tuple[int, ...]:
+    """Members, by the exact solver on the selection half."""
+    values = ValueMatrix(sample.mean(axis=0), names=samples.names, rewards=samples.rewards)
+    if max_size is not None:
+        found = solve(values, terms.epsilon, max_size=min(max_size, values.n), vary="delta", settings=settings)
+    else:
+        price = terms.price(terms.level(0, values.n * values.d))
+        noise = price * float(np.median(sample.std(axis=0, ddof=1)))
+        for _ in range(2):  # the noise depends on the members, which depend on the noise
+            found = solve(values, terms.epsilon, noise, settings=settings)
+            if not found.indices:
+                break
+            expected = hedged(sample, found.indices, terms.keep, price).expected.max()
+            noise = max(float(expected) - max(found.regret, 0.0), 0.0)
+    if not found.indices:
+        raise ProblemError(
+            f"certify_samples: no portfolio on the selection prompts: {found.message}; give members, or epsilon=0"
+        )
+    return found.indices
 
-    def fix(self, sample: Array, members: tuple[int, ...], alpha: float, look: int) -> None:
-        """Choose multipliers and bets on the selection half, and with them the pairs that need a bound."""
-        samples = self.samples
-        self.members, self.alpha, self.look = members, alpha, look
-        spent = level_of_look(alpha, look)
-        guess = spent / (samples.n * samples.d if self.simultaneous else 1)
-        noisy = hedged(sample, members, self.keep, self.price(guess) + 1 / math.sqrt(len(sample)))
-        self.multipliers = rounded(noisy.shares)
-        self.shares = np.zeros((samples.n, len(members)))
+
+class _Plan:
+    """Everything that is fixed without the certification half: members, multipliers, bets; and then the bounds."""
+
+    def __init__(self, samples: Samples, sample: Array, members: tuple[int, ...], terms: _Terms, look: int) -> None:
+        self.samples, self.members, self.terms, self.look = samples, members, terms, look
+        n, keep = samples.n, terms.keep
+        price = terms.price(terms.level(look, n * samples.d)) + 1 / math.sqrt(len(sample))
+        self.multipliers = rounded(hedged(sample, members, keep, price).shares)
+        self.shares = np.zeros((n, len(members)))
         for i, row in enumerate(self.multipliers):
             for p, a in row.items():
                 self.shares[i, p] = a / sum(row.values())
-        own = self.shares.copy()
-        own[list(members), np.arange(len(members))] -= self.keep
-        below = np.minimum(own, 0.0).sum(axis=1) - self.keep * ~np.isin(np.arange(samples.n), members)
+        own = self.shares.copy()  # coefficients of the difference, but for that of a candidate that is no member
+        own[list(members), np.arange(len(members))] -= keep
+        below = np.minimum(own, 0.0).sum(axis=1) - keep * ~np.isin(np.arange(n), members)
         above = np.maximum(own, 0.0).sum(axis=1)
         self.least = np.outer(above, samples.low) + np.outer(below, samples.high)
         self.width = np.outer(above, samples.high) + np.outer(below, samples.low) - self.least
         self.pairs = np.argwhere(self.least < 0)  # where the difference may be negative
-        self.level = spent / max(len(self.pairs) if self.simultaneous else 1, 1)
-        self.bets = np.full((samples.n, samples.d), _BETS // 2)
-        if self.method == "betting":
-            repeat = self.count / len(sample)
+        self.level = terms.level(look, len(self.pairs))
+        self.bets = np.full((n, samples.d), _BETS // 2)
+        if terms.method == "betting":
             for at, x in self.observations(sample):
-                bet = confidence.best_bet(x, self.level, repeat)
+                bet = confidence.best_bet(x, self.level, terms.count / len(sample))
                 self.bets[tuple(at.T)] = np.clip(np.rint(bet * _BETS), 1, _BETS - 1)
 
     def observations(self, units: Array) -> Iterator[tuple[NDArray[np.int64], Array]]:
@@ -216,17 +235,15 @@ class _Plan:
             at = self.pairs[(self.pairs[:, 0] >= first) & (self.pairs[:, 0] < first + step)]
             if len(at):
                 mixed = np.einsum("tpk,ip->ikt", served, self.shares[rows], optimize=True)
-                difference = mixed - self.keep * units[:, rows].transpose(1, 2, 0)
-                difference = (difference - self.least[rows, :, None]) / np.where(self.width > 0, self.width, 1.0)[
-                    rows, :, None
-                ]
-                yield at, np.clip(difference[at[:, 0] - first, at[:, 1]], 0.0, 1.0)
+                difference = mixed - self.terms.keep * units[:, rows].transpose(1, 2, 0)
+                x = difference[at[:, 0] - first, at[:, 1]] - self.least[tuple(at.T)][:, None]
+                yield at, np.clip(x / self.width[tuple(at.T)][:, None], 0.0, 1.0)
 
     def bound(self, at: NDArray[np.int64], x: Array) -> Array:
         """Lower bounds of the means of scaled differences."""
-        if self.method == "betting":
+        if self.terms.method == "betting":
             return confidence.betting(x, self.level, self.bets[tuple(at.T)] / _BETS)
-        return (confidence.bernstein if self.method == "bernstein" else confidence.hoeffding)(x, self.level)
+        return (confidence.bernstein if self.terms.method == "bernstein" else confidence.hoeffding)(x, self.level)
 
     def certify(self, units: Array, split: float, seed: int) -> CertifiedSamples:
         """Bounds on the certification half, and the certificate that the checker accepts."""
@@ -242,13 +259,13 @@ class _Plan:
         return CertifiedSamples(
             members=tuple(samples.names[i] for i in self.members),
             indices=self.members,
-            epsilon=self.epsilon,
+            epsilon=self.terms.epsilon,
             delta=delta,
-            alpha=self.alpha,
+            alpha=self.terms.alpha,
             level=self.level,
-            method=self.method,
+            method=self.terms.method,
             look=self.look,
-            simultaneous=self.simultaneous,
+            simultaneous=self.terms.simultaneous,
             bounds=bounds,
             worst=(samples.names[candidate], samples.rewards[reward]),
             estimate=max(0.0, -float(means.min())),
@@ -256,7 +273,8 @@ class _Plan:
             certification=len(units),
             clipped=samples.clipped,
             certificate=document,
-            _needed=lambda target: self.needed(units, target),
+            _plan=self,
+            _units=units,
         )
 
     def document(self, loss: float, split: float, seed: int) -> tuple[Certificate, float]:
@@ -272,18 +290,18 @@ class _Plan:
                 "scale": samples.scale,
                 "ranges": [[low.hex(), high.hex()] for low, high in samples.ranges],
                 "objective": "reward",
-                "epsilon": float(self.epsilon).hex(),
+                "epsilon": self.terms.epsilon.hex(),
                 "delta": (0.0).hex(),
-                "alpha": float(self.alpha).hex(),
-                "method": self.method,
+                "alpha": self.terms.alpha.hex(),
+                "method": self.terms.method,
                 "look": self.look,
-                "simultaneous": self.simultaneous,
-                "certification": {"seed": int(seed), "selection": float(split).hex()},
+                "simultaneous": self.terms.simultaneous,
+                "certification": {"seed": seed, "selection": split.hex()},
                 "members": [samples.names[i] for i in self.members],
                 "multipliers": [
                     [i, *(x for pair in row.items() for x in pair)] for i, row in enumerate(self.multipliers)
                 ],
-                "bets": self.bets.tolist() if self.method == "betting" else None,
+                "bets": self.bets.tolist() if self.terms.method == "betting" else None,
                 "producer": {"name": "palm_opt", "version": __version__},
             }
         )
@@ -305,5 +323,5 @@ class _Plan:
         for at, x in self.observations(units):
             where = tuple(at.T)
             goal = (-delta - self.least[where]) / self.width[where]
-            most = max(most, confidence.observations_needed(x, goal, self.level, self.method))
+            most = max(most, confidence.observations_needed(x, goal, self.level, self.terms.method))
         return most if math.isinf(most) else math.ceil(most)

@@ -112,6 +112,7 @@ class Samples:
         self.clipped = dict(zip(self.rewards, outside, strict=True))
         self.means = self._means((inside - low) / (high - low) if scale == "ranges" else inside)
         self.ledger = Ledger()  # of the looks taken at these samples in this process
+        self.chose: dict[tuple[int, ...], NDArray[np.bool_]] = {}  # members chosen here, and the units that chose them
         for array in (self.rows, self.prompt_of, self.candidate_of, self.means):
             array.flags.writeable = False
 
@@ -338,7 +339,7 @@ def _ranges(ranges: Ranges, d: int) -> tuple[tuple[float, float], ...]:
     if len(result) != d:
         raise ProblemError(f"ranges: expected one (low, high) or {d} of them, one per reward, got {len(result)}")
     for low, high in result:
-        if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        if not (low < high and np.isfinite(high - low)):
             raise ProblemError(f"ranges: expected finite low < high, got ({low}, {high})")
     return result
 

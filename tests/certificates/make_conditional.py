@@ -154,10 +154,10 @@ class Scores:
         return optimum, [r - penalty for r in rewards]
 
 
-def all_corners(points: list[list[int]]) -> list[tuple[tuple[int, ...], Vector, Fraction]] | None:
-    """Every corner of { (w, z): z >= w.point, w >= 0, sum w = 1 } with its facets; None where one has more than d."""
+def bases(points: list[list[int]]) -> list[tuple[tuple[int, ...], Vector]]:
+    """Every d facets of { (w, z): z >= w.point, w >= 0, sum w = 1 } that meet in one point, and all slacks there."""
     m, d = len(points), len(points[0])
-    found = {}
+    found = []
     for chosen in itertools.combinations(range(d + m), d):
         rows = []
         for facet in chosen:
@@ -166,15 +166,27 @@ def all_corners(points: list[list[int]]) -> list[tuple[tuple[int, ...], Vector, 
             else:
                 rows.append([Fraction(-a) for a in points[facet - d]] + [Fraction(1)])
         solution = solve([*rows, [Fraction(1)] * d + [Fraction(0)]], [Fraction(0)] * d + [Fraction(1)])
-        if solution is None:
-            continue
-        *w, z = solution
-        slack = [*w, *(z - dot(w, point) for point in points)]
+        if solution is not None:
+            *w, z = solution
+            found.append((chosen, [*w, *(z - dot(w, point) for point in points)]))
+    return found
+
+
+def all_corners(points: list[list[int]]) -> list[tuple[tuple[int, ...], Vector, Fraction]] | None:
+    """Every corner with its facets, its weight and its height; None where one has more than d facets."""
+    d = len(points[0])
+    found = []
+    for chosen, slack in bases(points):
         if min(slack) >= 0:
             if sum(s == 0 for s in slack) > d:
                 return None
-            found[chosen] = (chosen, w, z)
-    return [found[key] for key in sorted(found)]
+            w = slack[:d]
+            found.append((chosen, w, max(dot(w, point) for point in points)))
+    return found
+
+
+class Unbounded(Exception):
+    """Nothing bounds the optimum at some corner."""
 
 
 def outer_bound(
@@ -245,7 +257,8 @@ def build(
     rows, worst = [], Fraction(0)
     for active, w, z in corners:
         found = outer_bound(w, asked, limits, floor)
-        assert found, "nothing bounds the optimum at a corner"
+        if found is None:
+            raise Unbounded
         worst = max(worst, (1 - Fraction(epsilon)) * found[0] - z * Fraction(2) ** exponent)
         pairs = [(j, int(mu * q)) for j, mu in sorted(found[1].items()) if int(mu * q)]
         rows.append([*active, *itertools.chain.from_iterable(pairs)])

@@ -172,7 +172,7 @@ def build(samples: Samples, members: Sequence[int], multipliers: list[list[int]]
         "producer": {"name": "make.py", "version": "1"},
     }
     document |= claims
-    low, high = 0, 1 << 21
+    low, high = 0, 1 << 23
     while low < high:
         middle = (low + high) // 2
         if shown(document, samples, Fraction(middle, 1 << 20)):

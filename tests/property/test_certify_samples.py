@@ -243,6 +243,15 @@ def test_looks_are_counted(tmp_path: Path) -> None:
     assert palm.certify_samples(fresh, members=[0, 1], ledger=palm.Ledger(tmp_path / "looks.json")).look == 1
 
 
+def test_prompts_that_chose_can_never_certify() -> None:
+    samples = palm.Samples(portfolio(15), (0, 1))
+    first = palm.certify_samples(samples, max_size=3)
+    assert palm.certify_samples(samples, members=first.members).delta == first.delta
+    for options in ({"seed": 1}, {"split": 0.3}):
+        with pytest.raises(palm.ProblemError, match="chosen on prompts that would now certify them"):
+            palm.certify_samples(samples, members=first.members, **options)  # type: ignore[arg-type]
+
+
 def test_an_undeclared_second_look_warns() -> None:
     samples = palm.Samples(portfolio(13), (0, 1))
     with warnings.catch_warnings():

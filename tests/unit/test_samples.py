@@ -154,7 +154,9 @@ def test_bad_labels_are_refused(options: dict[str, object], message: str) -> Non
         small(**options)
 
 
-@pytest.mark.parametrize("ranges", [(1, 0), [(0, 1)], [(0, 1)] * 3, [(0, np.inf), (0, 1)], "ab", [(0, 1, 2), (0, 1)]])
+@pytest.mark.parametrize(
+    "ranges", [(1, 0), [(0, 1)], [(0, 1)] * 3, [(0, np.inf), (0, 1)], (-1e308, 1e308), "ab", [(0, 1, 2), (0, 1)]]
+)
 def test_bad_ranges_are_refused(ranges: object) -> None:
     with pytest.raises(palm.ProblemError, match="ranges: expected"):
         palm.Samples(ARRAY, ranges)  # type: ignore[arg-type]
