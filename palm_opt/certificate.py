@@ -769,7 +769,8 @@ def _integers(where: str, value: Any, least: int, entry: int | None = None) -> N
         return
     for i, number in enumerate(numbers):
         if type(number) is not int or not least <= number < _INTEGER_LIMIT:
-            _expected(f"{place}[{i}]", f"an integer >= {least} of at most {MAX_DIGITS} digits", number)
+            what = "an integer" if least < -1 else f"an integer >= {least}"
+            _expected(f"{place}[{i}]", f"{what} of at most {MAX_DIGITS} digits", number)
 
 
 def _tolerance(where: str, value: Any) -> float:
@@ -1050,9 +1051,14 @@ def _brief(number: Fraction | float) -> str:
         return "infinity"
     if max(number.numerator.bit_length(), number.denominator.bit_length()) <= 200:
         return str(_plain(number))
-    with suppress(OverflowError):
-        return f"about {float(number)!r}"
-    return "a number beyond float64"
+    return f"about {_about(number)}"
+
+
+def _about(number: Fraction) -> str:
+    try:
+        return repr(float(number))
+    except OverflowError:
+        return "a number beyond float64"
 
 
 @dataclass(frozen=True)
@@ -1832,7 +1838,7 @@ def _check_corners(promise: _Promise) -> None:
         if left * bound > right * (delta * total + rise * height):
             proved = Fraction(bound, total * q * outer.unit * outer.scale)
             lost = keep * proved - power * Fraction(height, total)
-            raise InvalidCertificate(f"{where}: regret up to {float(lost)!r}, delta is {float(promise.delta)!r}")
+            raise InvalidCertificate(f"{where}: regret up to {_about(lost)}, delta is {float(promise.delta)!r}")
     if edges or not seen:
         edge = min(edges, default=())
         what = f"the edge {list(edge)} has one end only" if seen else "the list is empty"

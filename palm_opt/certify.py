@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,7 @@ from palm_opt import certificate as checker
 from palm_opt.cover import DOUBT, Pool
 from palm_opt.errors import ProblemError
 from palm_opt.exact import Weight
-from palm_opt.proof import assemble, ceil_float, check_quality, games
+from palm_opt.proof import assemble, ceil_float, check_quality, games, prove_quality
 from palm_opt.result import Certified
 from palm_opt.rewards import RewardTable
 from palm_opt.samples import Samples
@@ -61,11 +61,11 @@ def certify(
     else:
         pool = _least_epsilon(pool_values, rows, delta, threads)
     quality = check_quality(pool, rows, threads)
-    if quality.multipliers is None:
+    if not quality.kept:
         raise AssertionError("the least tolerance was not kept")
     if delta is not None:
         worst, weight = worst_exact(pool, rows, threads)
-    document = assemble(pool, rows, quality.multipliers)
+    document = assemble(pool, rows, prove_quality(pool, rows, threads))
     checker.check(document, pool_values.problem())
     return Certified(
         members=tuple(pool_values.names[i] for i in rows),
@@ -113,15 +113,22 @@ def _least_epsilon(values: ValueMatrix, rows: tuple[int, ...], delta: float, thr
     raise ProblemError("certify: the least epsilon was not found; values are too close to 0 for a relative tolerance")
 
 
+class Checkable(Protocol):
+    """What a certificate can be about: a ValueMatrix, or another table that the checker knows a form of."""
+
+    def problem(self) -> checker.Subject: ...
+
+
 def verify(
-    certificate: dict[str, Any] | str | bytes | Path, values: ValueMatrix | Samples | RewardTable | str | Path
+    certificate: dict[str, Any] | str | bytes | Path, values: Checkable | checker.Subject | str | Path
 ) -> checker.Verified:
-    """Check a certificate in exact arithmetic.
+    """Check a certificate of any kind.
 
     Parameters
     ----------
     certificate : a document, or the path of one.
-    values : the values, samples or scores it is about; of a path to a CSV only what the certificate names is read.
+    values : what it is about: values, answers, scores or samples (as the checker has them, or with a method `problem()`
+        that gives them), or the path of their file; of a path to a CSV only what the certificate names is read.
 
     Returns
     -------
@@ -135,13 +142,13 @@ def verify(
         document = checker.read_certificate(certificate)
     else:
         document = checker.parse(certificate)
-    if isinstance(values, (ValueMatrix, Samples, RewardTable)):
-        return checker.check(document, values.problem())
-    return checker.check(document, read_subject(values, document))
+    if isinstance(values, (str, Path)):
+        return checker.check(document, read_subject(values, document))
+    return checker.check(document, values if isinstance(values, checker.Subject) else values.problem())
 
 
 def read_subject(path: str | Path, document: checker.Document) -> checker.Subject:
-    """Read what a certificate speaks of: CSV by the checker itself, .parquet and .npz as the package does."""
+    """Read the file that a certificate is about; a CSV without anything but the checker."""
     if Path(path).suffix.lower() not in (".parquet", ".npz"):
         return checker.read_subject(path, document)
     subject, scale = document["subject"], document.get("scale", "none")  # of answers there is none
@@ -155,7 +162,7 @@ def read_subject(path: str | Path, document: checker.Document) -> checker.Subjec
     if subject["type"] == "scores":
         columns = {"prompt": subject["prompt"], "log_weight": subject["log_weight"]}
         return RewardTable.read(path, subject["rewards"], **columns, scale=scale).problem()
-    raise ProblemError(f"{path}: expected the CSV file that palm-opt export writes")
+    raise ProblemError(f"{path}: answers are checked against a CSV file; export this one first")
 
 
 def _pairs(ranges: Iterable[tuple[str, str]]) -> list[tuple[float, float]]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from palm_opt import _core
 from palm_opt.certify import certify
 from palm_opt.errors import ProblemError
+from palm_opt.regions import intervals, polygons, share
 from palm_opt.result import Metrics
 from palm_opt.values import ValueMatrix
 
@@ -45,13 +46,19 @@ def metrics(values: ValueMatrix | ArrayLike, members: Iterable[str | int], threa
 def usage(members: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Share of the simplex that each member, shape (m, d), serves best, and the standard error of the perplexity.
 
-    Ties go to the first member. Exact (polygon areas in floats) for d <= 3, else quasi-random with a fixed seed.
+    Ties go to the first member. Exact (lengths and polygon areas, in floats) for d <= 3, else quasi-random with a fixed
+    seed.
     """
     m, d = members.shape
     if d == 1:
         return np.eye(m)[int(members[:, 0].argmax())], 0.0
-    if d <= 3:
-        areas = np.array([_area(members, j) for j in range(m)])
+    if d == 2:
+        lengths = np.zeros(m)
+        for member, low, high in intervals(members[:, 0], members[:, 1]):
+            lengths[member] += high - low
+        return lengths / lengths.sum(), 0.0
+    if d == 3:
+        areas = np.array([share(corners) for corners in polygons(members)])
         return areas / areas.sum(), 0.0
     counts = np.zeros((_BATCHES, m))
     base = _quasi_random(_POINTS, d - 1)
@@ -76,36 +83,3 @@ def _quasi_random(count: int, dimensions: int) -> NDArray[np.float64]:
         ratio = (1 + ratio) ** (1 / (dimensions + 1))
     steps = ratio ** -np.arange(1.0, dimensions + 1)
     return np.outer(np.arange(1, count + 1), steps) % 1.0
-
-
-def _area(members: NDArray[np.float64], j: int) -> float:
-    """Length (d = 2) or area (d = 3, of the triangle in its own plane) of the weights that member j serves best."""
-    corners = np.eye(members.shape[1])
-    for other in range(len(members)):
-        if other == j:
-            continue
-        margin = members[j] - members[other]
-        if not margin.any():
-            if other < j:
-                return 0.0
-            continue
-        corners = _clip(corners, margin)
-        if len(corners) == 0:
-            return 0.0
-    if members.shape[1] == 2:
-        return float(np.ptp(corners[:, 0]))
-    x, y = corners[:, 0], corners[:, 1]
-    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
-
-
-def _clip(corners: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The part of a convex polygon (or segment) where normal . w >= 0 (Sutherland and Hodgman 1974)."""
-    height = corners @ normal
-    kept = []
-    for k, (w, h) in enumerate(zip(corners, height, strict=True)):
-        before, low = corners[k - 1], height[k - 1]
-        if (h < 0) != (low < 0):
-            kept.append(before + (w - before) * (low / (low - h)))
-        if h >= 0:
-            kept.append(w)
-    return np.array(kept)

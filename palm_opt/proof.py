@@ -19,7 +19,7 @@ from palm_opt.result import Certificate
 from palm_opt.separation import Separation, separate
 from palm_opt.simplex import snap
 
-__all__ = ["Quality", "assemble", "ceil_float", "check_quality", "everything", "games"]
+__all__ = ["Quality", "assemble", "ceil_float", "check_quality", "everything", "games", "prove_quality"]
 
 _GRAINS = (2**20, 2**36, 2**52)  # multipliers are rounded to these, coarse first: short certificates
 
@@ -28,13 +28,13 @@ _GRAINS = (2**20, 2**36, 2**52)  # multipliers are rounded to these, coarse firs
 class Quality:
     """Whether a portfolio keeps the promise at every weight.
 
-    multipliers : rows of the certificate, if it does; else None.
+    kept : whether it does; where floats are in doubt this was decided in rationals.
     violated : weights at which it does not: floats (m, d), or exact ones where floats cannot tell.
     regret, weight : the worst regret found, as floats.
     games : matrix games solved; pivots of them; exact : those solved in rationals.
     """
 
-    multipliers: list[list[int]] | None
+    kept: bool
     violated: NDArray[np.float64] | list[Weight]
     regret: float
     weight: NDArray[np.float64]
@@ -43,14 +43,14 @@ class Quality:
     exact: int
 
 
-def games(pool: Pool, members: Sequence[int], threads: int = 0) -> Separation:
-    """The games of all undominated candidates against a portfolio."""
-    front = pool.values.array[pool.front]
-    return separate((1 - pool.epsilon) * front, pool.values.array[list(members)], threads)
+def games(pool: Pool, members: Sequence[int], threads: int = 0, rows: NDArray[np.int64] | None = None) -> Separation:
+    """The games of candidates (all undominated ones by default) against a portfolio."""
+    targets = pool.values.array[pool.front if rows is None else rows]
+    return separate((1 - pool.epsilon) * targets, pool.values.array[list(members)], threads)
 
 
 def check_quality(pool: Pool, members: Sequence[int], threads: int = 0, limit: int = 200) -> Quality:
-    """Prove that `members` keep the promise of the pool, or find up to `limit` weights at which they do not."""
+    """Whether `members` keep the promise of the pool; if not, up to `limit` weights at which they do not."""
     found = games(pool, members, threads)
     worst = int(found.regret.argmax())
     facts = (float(found.regret[worst]), found.weights[worst], len(pool.front), found.pivots)
@@ -58,19 +58,34 @@ def check_quality(pool: Pool, members: Sequence[int], threads: int = 0, limit: i
     order = np.argsort(-found.regret, kind="stable")
     bad = order[(found.regret > pool.delta + doubt)[order]]
     if len(bad):
-        return Quality(None, _spread(found.weights[bad], limit), *facts, 0)
-    multipliers, exact = [], 0
-    place = {i: k for k, i in enumerate(members)}
-    for row, i in enumerate(pool.front.tolist()):
-        mixture = _round(pool, i, members, found, row, place)
-        if mixture is None:
+        return Quality(False, _spread(found.weights[bad], limit), *facts, 0)
+    exact = 0
+    for row in order[(found.regret > pool.delta - doubt)[order]].tolist():
+        i = int(pool.front[row])
+        own = {members.index(i): 1} if i in members else None
+        if not (own and pool.exact.proves(i, members, own)) and _round(pool, i, members, found, row) is None:
             exact += 1
-            value, weight, mixture = pool.exact.game(i, members)
+            value, weight, _ = pool.exact.game(i, members)
             if value > pool.exact.delta:
-                return Quality(None, [weight], *facts, exact)
-        divisor = math.gcd(*mixture.values())
-        multipliers.append([i, *(x for j, share in sorted(mixture.items()) for x in (j, share // divisor))])
-    return Quality(multipliers, [], *facts, exact)
+                return Quality(False, [weight], *facts, exact)
+    return Quality(True, [], *facts, exact)
+
+
+def prove_quality(pool: Pool, members: Sequence[int], threads: int = 0) -> list[list[int]]:
+    """The rows `multipliers` of the certificate of members that keep the promise of the pool."""
+    place = {i: p for p, i in enumerate(members)}
+    front = pool.front.tolist()
+    mixtures = {i: {place[i]: 1} for i in front if i in place and pool.exact.proves(i, members, {place[i]: 1})}
+    rest = [i for i in front if i not in mixtures]
+    found = games(pool, members, threads, np.array(rest)) if rest else None
+    for row, i in enumerate(rest):
+        mixture = _round(pool, i, members, found, row) if found else None
+        mixtures[i] = pool.exact.game(i, members)[2] if mixture is None else mixture
+    multipliers = []
+    for i in front:
+        divisor = math.gcd(*mixtures[i].values())
+        multipliers.append([i, *(x for j, share in sorted(mixtures[i].items()) for x in (j, share // divisor))])
+    return multipliers
 
 
 def everything(pool: Pool) -> tuple[tuple[int, ...], Quality] | None:
@@ -82,7 +97,7 @@ def everything(pool: Pool) -> tuple[tuple[int, ...], Quality] | None:
         return None
     lowest = separate(np.zeros((1, pool.values.d)), pool.values.array[pool.front], 1)  # max over w of -OPT(w)
     return members, Quality(
-        [[i, place[i], 1] for i in front],
+        True,
         [],
         pool.epsilon * float(lowest.regret[0]),
         lowest.weights[0],
@@ -92,12 +107,8 @@ def everything(pool: Pool) -> tuple[tuple[int, ...], Quality] | None:
     )
 
 
-def _round(
-    pool: Pool, i: int, members: Sequence[int], found: Separation, row: int, place: dict[int, int]
-) -> dict[int, int] | None:
+def _round(pool: Pool, i: int, members: Sequence[int], found: Separation, row: int) -> dict[int, int] | None:
     """Integer multipliers for candidate i from the float solution, or None if rounding breaks the promise."""
-    if i in place and pool.exact.proves(i, members, {place[i]: 1}):
-        return {place[i]: 1}
     used = found.position[row] >= 0
     positions, shares = found.position[row][used].tolist(), found.multiplier[row][used]
     for grain in _GRAINS:

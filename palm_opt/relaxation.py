@@ -23,6 +23,9 @@ from palm_opt.simplex import sample, snap
 
 __all__ = ["Point", "Relaxation"]
 
+_DUAL, _PRIMAL = 1, 4  # HiGHS' numbers for its simplex methods
+_NEW_COLUMNS = 100  # that enter at once
+_FIRST = 400  # rows to begin with
 _SLACK = 1e-7  # of linear programs in floats
 _IDLE = 15  # solves after which a row that does not bind is dropped
 _STARTS, _TRIES, _LIFTS, _NEW = 300, 150, 60, 60  # probes of a pricing round, steps of each, steps of lifting, rows
@@ -69,7 +72,7 @@ class Relaxation:
         self.outside: frozenset[int] = frozenset(pool.forbidden)
         self.work = {"lps": 0, "lp_iterations": 0, "pricings": 0}
         solver = self.solver = highspy.Highs()
-        for option, value in (("output_flag", False), ("threads", 1), ("solver", "simplex"), ("simplex_strategy", 1)):
+        for option, value in (("output_flag", False), ("threads", 1), ("solver", "simplex")):
             solver.setOptionValue(option, value)
         solver.setOptionValue("presolve", "off")
 
@@ -149,7 +152,9 @@ class Relaxation:
         candidates = self.candidates()
         if not len(self.columns):
             self.add_columns(candidates[:1])
+        strategy = _DUAL
         for _ in range(200):
+            self.solver.setOptionValue("simplex_strategy", strategy)
             self.solver.run()
             self.work["lps"] += 1
             self.work["lp_iterations"] += max(0, self.solver.getInfo().simplex_iteration_count)
@@ -177,7 +182,8 @@ class Relaxation:
                 point = Point(self.solver.getObjectiveValue(), self.columns, x, self.rows[active], y[active])
                 self._drop_idle()
                 return point
-            self.add_columns(candidates[missing[np.argsort(-load[missing], kind="stable")[:50]]])
+            self.add_columns(candidates[missing[np.argsort(-load[missing], kind="stable")[:_NEW_COLUMNS]]])
+            strategy = _PRIMAL  # new columns leave the basis primal feasible, new rows and bounds dual feasible
         empty = np.empty(0, dtype=np.int64)
         return Point(0.0, self.columns, np.zeros(len(self.columns)), empty, np.empty(0))
 
@@ -196,6 +202,7 @@ class Relaxation:
         """Objectives after a few dual simplex steps with a candidate in and out: for choosing where to branch."""
         solver, place = self.solver, self.place[candidate]
         basis = solver.getBasis()
+        solver.setOptionValue("simplex_strategy", _DUAL)
         solver.setOptionValue("simplex_iteration_limit", limit)
         found = []
         for low, high in ((1.0, highspy.kHighsInf), (0.0, 0.0)):
@@ -209,24 +216,52 @@ class Relaxation:
         solver.setOptionValue("simplex_iteration_limit", 2**31 - 1)
         return found[0], found[1]
 
+    def begin(self, members: tuple[int, ...]) -> None:
+        """Start with the rows that fewest candidates cover, and with candidates that cover many of them."""
+        matrix = self.witnesses.coverage(self.pool.columns)
+        rows = np.argsort(matrix.sum(axis=1), kind="stable")[:_FIRST]
+        gain = matrix[rows].sum(axis=0) / np.maximum(self.pool.values.costs[self.pool.columns], 1e-12)
+        best = np.argsort(np.where(matrix[rows], -gain, 0.0), axis=1, kind="stable")[:, :3].ravel()
+        self.add_rows(rows.tolist())
+        self.add_columns(np.union1d(np.array(members, dtype=np.int64), self.pool.columns[np.unique(best)]))
+
+    def ascent(self) -> Point:
+        """A packing by dual ascent over the known rows, those that fewest candidates cover first: a bound at once."""
+        columns = self.candidates()
+        matrix = self.witnesses.coverage(columns)
+        room = self.pool.values.costs[columns].copy()
+        y = np.zeros(len(matrix))
+        for row in np.argsort(matrix.sum(axis=1), kind="stable").tolist():
+            y[row] = room[matrix[row]].min(initial=math.inf)
+            room[matrix[row]] -= y[row]
+        rows = np.flatnonzero(y > 0)
+        return Point(float(y.sum()), self.columns, np.zeros(len(self.columns)), rows, y[rows])
+
     # ---- rows ------------------------------------------------------------------------------------------------------
 
     def price(self, point: Point) -> tuple[int, float]:
         """Add weights that the shares of a point cover least; returns how many, and the least coverage found."""
         d = self.pool.values.d
         self.work["pricings"] += 1
+        support = np.flatnonzero(point.x > 1e-9)
+        shares = point.x[support]
+        known = self.witnesses.coverage(point.columns[support]) @ shares
+        worst = np.argsort(known, kind="stable")[:_NEW]
+        worst = worst[known[worst] < 1 - 1e-5]
+        if len(worst) >= _NEW // 2:
+            self.add_rows(worst.tolist())
+            return len(worst), float(known[worst[0]])
         active = self.witnesses.floats[point.rows]
         starts = np.repeat(active, max(2, _STARTS // max(1, len(active))), axis=0)
         starts = np.concatenate([starts, sample(self.rng, _STARTS // 2, d)])
-        support = np.flatnonzero(point.x > 1e-9)
-        found, covered = self._probe(starts, point.columns[support], point.x[support], _TRIES)
+        found, covered = self._probe(starts, point.columns[support], shares, _TRIES)
         order = np.argsort(covered, kind="stable")[:_NEW]
         order = order[covered[order] < 1 - 1e-5]
         if not len(order):
             return 0, float(covered.min())
         columns = np.union1d(self.candidates(), point.columns[support])
         mass = np.full(len(columns), 1e-4)
-        mass[np.searchsorted(columns, point.columns[support])] += point.x[support]
+        mass[np.searchsorted(columns, point.columns[support])] += shares
         lifted, _ = self._probe(found[order], columns, mass, _LIFTS)
         before = len(self.witnesses)
         rows = sorted(set(self.witnesses.add(snap(lifted))))

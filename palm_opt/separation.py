@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,8 +51,7 @@ def separate(targets: NDArray[np.float64], members: NDArray[np.float64], threads
     if workers == 1 or n * d * len(members) < _PARALLEL_WORK:
         return _separate(targets, members)
     chunks = np.array_split(targets, workers)
-    with ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(lambda chunk: _separate(chunk, members), chunks))
+    parts = list(_threads(workers).map(lambda chunk: _separate(chunk, members), chunks))
     return Separation(
         np.concatenate([part.regret for part in parts]),
         np.concatenate([part.weights for part in parts]),
@@ -59,6 +59,12 @@ def separate(targets: NDArray[np.float64], members: NDArray[np.float64], threads
         np.concatenate([part.multiplier for part in parts]),
         sum(part.pivots for part in parts),
     )
+
+
+@cache
+def _threads(workers: int) -> ThreadPoolExecutor:
+    """Threads for kernels that release the GIL, started once."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="palm_opt")
 
 
 def _separate(targets: NDArray[np.float64], members: NDArray[np.float64]) -> Separation:

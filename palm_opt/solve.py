@@ -21,11 +21,12 @@ from palm_opt.bounds import SizeProof, infeasible
 from palm_opt.cover import DOUBT, Cover, Pool, Witnesses
 from palm_opt.errors import ProblemError
 from palm_opt.local import LocalSearch
-from palm_opt.proof import Quality, assemble, check_quality, everything
-from palm_opt.relaxation import Relaxation
+from palm_opt.proof import Quality, assemble, check_quality, everything, prove_quality
+from palm_opt.relaxation import Point, Relaxation
 from palm_opt.result import Progress, Result, Settings, Status, Stop
 from palm_opt.separation import separate
 from palm_opt.simplex import snap, start
+from palm_opt.sweep import sweep
 from palm_opt.tree import Tree
 from palm_opt.values import ValueMatrix
 
@@ -180,24 +181,44 @@ class _Search:
         instant = everything(self.pool)
         if instant is not None:
             self.members, self.quality = instant
+        if self.backend == "native" and self.pool.values.d <= 2:
+            self._sweep()
+            return
         if self.warm:
             self._improve(tuple(sorted({*self.warm, *self.pool.required} - self.pool.forbidden)))
         if not self._converge(greedy):
             return
-        self._trim()
+        self._record(self.relaxation.ascent())
+        if self.backend != "native":
+            self._trim()
         if self.backend == "greedy":
-            self.relaxation.add_rows(range(len(self.rows)))
+            self.relaxation.begin(self.members)
             self._root(0)
         else:
             self._native() if self.backend == "native" else self._with_backend()
         if self._proved():
             self.stop = Stop.PROVED
 
+    def _sweep(self) -> None:
+        """One or two rewards: the cheapest portfolio and its packing at once."""
+        found = sweep(self.pool)
+        if found.members is None:
+            self.rows.add(found.weights)
+            if not self._impossible():
+                raise AssertionError("the sweep named a weight that is covered")
+            return
+        if not self._improve(found.members):
+            raise AssertionError("the sweep found a portfolio that breaks the promise")
+        shares = tuple(zip(found.weights, found.y or (), strict=True))
+        bound = self.pool.cost(self.pool.required) + sum((share for _, share in shares), Fraction(0))
+        self.size = SizeProof(Fraction(math.ceil(bound)) if self.pool.whole_costs else bound, (("packing", shares),))
+        self.stop = Stop.PROVED
+
     def _native(self) -> None:
         """Local search and the linear bound in turn, then branching, until they meet."""
         self._local(_SHORT)
         self.early = len(self.rows)
-        self.relaxation.add_rows(range(len(self.rows)))
+        self.relaxation.begin(self.members)
         if not self._root(_ROUNDS):
             self._forget()
             self._local(_LONG)
@@ -208,7 +229,7 @@ class _Search:
         if not self._converge(self.propose):
             return
         self.early = len(self.rows)
-        self.relaxation.add_rows(range(len(self.rows)))
+        self.relaxation.begin(self.members)
         if not self._root(_ROUNDS):
             self._close()
 
@@ -222,11 +243,7 @@ class _Search:
             self._check_limits()
             point = relaxation.solve()
             history.append(point.value)
-            whole = pool.whole_costs and math.ceil(point.value - 1e-6) > self.size.bound
-            if whole or (not pool.whole_costs and point.value > self.size.bound * (1 + 1e-9)) or not self.size.nodes:
-                bound, leaf = relaxation.leaf(point, math.ceil(point.value - 1e-6) if pool.whole_costs else math.inf)
-                if bound > self.size.bound:
-                    self.size = SizeProof(bound, (leaf,))
+            self._record(point)
             if self._proved():
                 return True
             ahead = math.ceil(point.value - 1e-6) - point.value if pool.whole_costs else point.value
@@ -237,6 +254,15 @@ class _Search:
             if idle >= 3:
                 break
         return False
+
+    def _record(self, point: Point) -> None:
+        """Keep the packing of a point if it proves more than is proved."""
+        whole = self.pool.whole_costs
+        goal = math.ceil(point.value - 1e-6) if whole else point.value * (1 - 1e-9)
+        if goal > self.size.bound:
+            bound, leaf = self.relaxation.leaf(point, goal if whole else math.inf)
+            if bound > self.size.bound:
+                self.size = SizeProof(bound, (leaf,))
 
     def _close(self) -> None:
         """Close the gap by branching, one unit of cost at a time where costs are integers."""
@@ -256,13 +282,9 @@ class _Search:
             self._check_limits()
             before = search.steps
             found = search.run(float(self.pool.cost(self.members) - unit), _SLICE)
-            left -= search.steps - before
-            if found is None:
-                continue
-            if self._promising(found) and self._improve(found):
+            left -= search.steps - before + _SLICE // 20
+            if found is not None and self._promising(found) and self._improve(found):
                 left = patience
-                continue
-            left -= _SLICE // 20
 
     def _forget(self) -> None:
         """Drop the rows found since the relaxation began, but for those that are in it."""
@@ -329,7 +351,7 @@ class _Search:
         self.counts["lps"] += quality.games
         self.counts["pivots"] += quality.pivots
         self.counts["exact_games"] += quality.exact
-        if quality.multipliers is not None:
+        if quality.kept:
             if not self.members or self.pool.cost(members) < self.pool.cost(self.members):
                 self.members, self.quality = members, quality
             return True
@@ -387,9 +409,9 @@ class _Search:
         impossible = self.size.bound == math.inf
         worst = np.full(values.d, 1 / values.d)
         document = None
-        if members and self.quality is not None and self.quality.multipliers is not None:
+        if members and self.quality is not None:
             worst = self.quality.weight
-            document = assemble(pool, members, self.quality.multipliers, self.size)
+            document = assemble(pool, members, prove_quality(pool, members, self.settings.threads), self.size)
         elif impossible:
             weight = np.array(self.size.nodes[0][1], dtype=np.float64)
             worst = weight / weight.sum()

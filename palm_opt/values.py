@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import numbers
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +24,9 @@ __all__ = ["Scale", "ValueMatrix"]
 
 Scale = str | tuple[float, float] | Sequence[tuple[float, float]]
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_PLAIN = re.compile(r"[0-9eE.+\- \t]*")
+_LARGEST = 2**31  # bytes of a file once unpacked: a small compressed file must not exhaust the memory
 
 
 class ValueMatrix:
@@ -90,25 +95,17 @@ class ValueMatrix:
         """
         path = Path(path)
         suffix = path.suffix.lower()
+        if suffix not in (".csv", ".parquet", ".npz"):
+            raise ProblemError(f"{path}: expected a .csv, .parquet or .npz file")
         if not path.is_file():
-            raise ProblemError(f"{path}: no such file")
-        try:
-            if suffix == ".npz":
-                return cls._read_npz(path, rewards, scale)
-            if suffix == ".parquet":
-                import pyarrow.parquet as parquet
-
-                table = parquet.read_table(path)
-                columns = {name: table.column(name).to_pylist() for name in table.column_names}
-                return cls._from_columns(columns, str(path), id, rewards, cost, scale, first_row=0, unit="row")
-            if suffix == ".csv":
-                columns, lines = _read_csv(path)
-                return cls._from_columns(columns, str(path), id, rewards, cost, scale, lines=lines, unit="line")
-        except ProblemError:
-            raise
-        except (OSError, ValueError, KeyError) as error:
-            raise ProblemError(f"{path}: cannot be read as {suffix[1:]}: {error}") from error
-        raise ProblemError(f"{path}: expected a .csv, .parquet or .npz file")
+            what = "no such file" if not path.exists() else "expected a file, found something else"
+            raise ProblemError(f"{path}: {'is a directory, expected a file' if path.is_dir() else what}")
+        if suffix == ".npz":
+            return cls._from_arrays(_read_npz(path), path, rewards, scale)
+        if suffix == ".parquet":
+            return cls._from_columns(_read_parquet(path), str(path), id, rewards, cost, scale, unit="row")
+        columns, lines = _read_csv(path)
+        return cls._from_columns(columns, str(path), id, rewards, cost, scale, lines=lines, unit="line")
 
     @classmethod
     def from_frame(
@@ -124,20 +121,26 @@ class ValueMatrix:
 
         data = narwhals.from_native(frame, eager_only=True)
         columns = {name: data[name].to_list() for name in data.columns}
-        return cls._from_columns(columns, "frame", id, rewards, cost, scale, first_row=0, unit="row")
+        return cls._from_columns(columns, "frame", id, rewards, cost, scale, unit="row")
 
     @classmethod
-    def _read_npz(cls, path: Path, rewards: Sequence[str] | None, scale: Scale) -> ValueMatrix:
-        with np.load(path, allow_pickle=False) as data:
-            if "values" not in data:
-                raise ProblemError(f"{path}: expected an array 'values' of shape (n, d), found {sorted(data)}")
-            array, have = data["values"], data.get("rewards")
-            names, costs = data.get("names"), data.get("costs")
+    def _from_arrays(
+        cls, data: dict[str, NDArray[Any]], path: Path, rewards: Sequence[str] | None, scale: Scale
+    ) -> ValueMatrix:
+        if "values" not in data:
+            raise ProblemError(f"{path}: expected an array 'values' of shape (n, d), found {sorted(data)}")
+        array, have, names, costs = (data.get(key) for key in ("values", "rewards", "names", "costs"))
+        assert array is not None
+        for key in ("rewards", "names", "costs"):
+            if key in data and data[key].ndim != 1:
+                raise ProblemError(f"{path}: expected a one-dimensional array {key!r}, got shape {data[key].shape}")
         if rewards is not None and have is not None:
             order = {str(name): k for k, name in enumerate(have)}
             missing = [name for name in rewards if name.removeprefix("-") not in order]
             if missing:
                 raise ProblemError(f"{path}: no reward {missing[0]!r}; it has {', '.join(order)}")
+            if array.ndim != 2 or array.shape[1] != len(order):
+                raise ProblemError(f"{path}: expected values of shape (n, {len(order)}), got {array.shape}")
             array = array[:, [order[name.removeprefix("-")] for name in rewards]]
         try:
             return cls(array, names, have if rewards is None else rewards, costs, scale)
@@ -154,19 +157,21 @@ class ValueMatrix:
         cost: str | None,
         scale: Scale,
         lines: Sequence[int] | None = None,
-        first_row: int = 0,
         unit: str = "row",
     ) -> ValueMatrix:
         special = {id, cost}
         wanted = [name for name in columns if name not in special] if rewards is None else list(rewards)
         if not wanted:
             raise ProblemError(f"{source}: no reward columns named")
-        for name in [*wanted, *(name for name in (id, cost) if name is not None)]:
-            if name.removeprefix("-") not in columns and name not in columns:
-                raise ProblemError(f"{source}: no column {name.removeprefix('-')!r}; it has {', '.join(columns)}")
+        for name in [*(name.removeprefix("-") for name in wanted), *(x for x in (id, cost) if x is not None)]:
+            if name in columns:
+                continue
+            if f"-{name}" in columns:
+                raise ProblemError(f"{source}: column {f'-{name}'!r}: a leading '-' negates: rename the column")
+            raise ProblemError(f"{source}: no column {name!r}; it has {', '.join(columns)}")
 
         def place(i: int) -> str:
-            return f"{source}, {unit} {lines[i] if lines is not None else i + first_row}"
+            return f"{source}, {unit} {i if lines is None else lines[i]}"
 
         n = len(next(iter(columns.values())))
         if n == 0:
@@ -317,9 +322,10 @@ class ValueMatrix:
             low, high = self._bounds(k)
             assert low is not None and high is not None
             if low < high:
-                width = float(np.float64(high) / 2 - np.float64(low) / 2)  # halved: high - low may overflow
-                column = self.raw[:, k] / 2
-                result[:, k] = ((column - low / 2) if sign > 0 else (high / 2 - column)) / width
+                unit = 1.0 if np.isfinite(high - low) else 0.5  # halved where high - low overflows
+                column, start, end = self.raw[:, k] * unit, low * unit, high * unit
+                with np.errstate(over="ignore"):  # refused below
+                    result[:, k] = ((column - start) if sign > 0 else (end - column)) / (end - start)
         if not np.isfinite(result).all():
             raise ProblemError(
                 f"scale: the range {self.scale!r} is too narrow for these values; scaled values overflow"
@@ -329,7 +335,10 @@ class ValueMatrix:
 
 def _matrix(array: ArrayLike) -> NDArray[np.float64]:
     try:
-        raw = np.array(array, dtype=np.float64, order="C", copy=True)
+        given = np.asarray(array)
+        if np.iscomplexobj(given):
+            raise TypeError("got complex ones")
+        raw = np.array(given, dtype=np.float64, order="C", copy=True)
     except (TypeError, ValueError) as error:
         raise ProblemError(f"values: expected an (n, d) array of numbers: {error}") from error
     if raw.ndim != 2 or 0 in raw.shape:
@@ -386,13 +395,46 @@ def _scale(scale: Scale, d: int) -> str | tuple[tuple[float, float], ...]:
     return tuple((low + 0.0, high + 0.0) for low, high in result)
 
 
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _LARGEST:
+                raise ProblemError(f"{path}: more than {_LARGEST} bytes once unpacked")
+        with np.load(path, allow_pickle=False) as data:
+            return {name: data[name] for name in data}
+    except ProblemError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise what they like over a damaged file
+        raise ProblemError(f"{path}: cannot be read as npz: {' '.join(str(error).split())}") from error
+
+
+def _read_parquet(path: Path) -> dict[str, list[Any]]:
+    import pyarrow.parquet as parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+        if file.metadata.num_rows * file.metadata.num_columns * 8 > _LARGEST:
+            raise ProblemError(f"{path}: more than {_LARGEST} bytes once unpacked")
+        table = file.read()
+        return {name: table.column(k).to_pylist() for k, name in enumerate(table.column_names)}
+    except ProblemError:
+        raise
+    except Exception as error:  # as above, and pyarrow's own
+        raise ProblemError(f"{path}: cannot be read as parquet: {' '.join(str(error).split())}") from error
+
+
 def _read_csv(path: Path) -> tuple[dict[str, list[Any]], list[int]]:
-    with path.open(newline="", encoding="utf-8-sig") as stream:
+    try:
+        stream = path.open(newline="", encoding="utf-8-sig")
+    except OSError as error:
+        raise ProblemError(f"{path}: {error.strerror}") from error
+    with stream:
         reader = csv.reader(stream, strict=True)
         try:
-            header = next(reader)
+            filled = _nonblank(reader)
+            header = next(filled)
             rows, lines = [], []
-            for row in _nonblank(reader):
+            for row in filled:
                 if len(row) != len(header):
                     raise ProblemError(
                         f"{path}, line {reader.line_num}: {len(row)} cells, expected {len(header)} as in the header"
@@ -432,16 +474,31 @@ def _names(column: Sequence[Any], place: Any) -> list[str]:
 
 
 def _numbers(column: Sequence[Any], name: str, place: Any) -> NDArray[np.float64]:
+    """Floats of a column; the first cell that is no finite number is refused with its place."""
+    kinds = set(map(type, column))
     result = np.empty(len(column))
+    if kinds == {float} or (kinds == {str} and _PLAIN.fullmatch("".join(column))):
+        try:  # whole columns at once: of these characters, float() reads what _number() does
+            result[:] = np.fromiter(map(float, column), np.float64, len(column))
+        except ValueError:
+            result[:] = np.nan
+        if np.isfinite(result).all():
+            return result
     for i, cell in enumerate(column):
-        if isinstance(cell, str):
-            text = cell.strip()
-            number = float(text) if _NUMBER.fullmatch(text) else np.nan
-        elif cell is None or isinstance(cell, bool) or not np.isreal(cell):
-            number = np.nan
-        else:
-            number = float(cell)
-        if not np.isfinite(number):
+        result[i] = _number(cell)
+        if not np.isfinite(result[i]):
             raise ProblemError(f"{place(i)}: {cell!r} in column {name!r}, expected a finite number")
-        result[i] = number
     return result
+
+
+def _number(cell: Any) -> float:
+    """The number in a cell, NaN where there is none."""
+    if isinstance(cell, str):
+        text = cell.strip(" \t")  # as the standalone checker reads it
+        return float(text) if _NUMBER.fullmatch(text) else np.nan
+    if not isinstance(cell, (numbers.Real, Decimal)) or isinstance(cell, bool):
+        return np.nan
+    try:
+        return float(cell)
+    except (OverflowError, ValueError):
+        return np.nan

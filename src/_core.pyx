@@ -11,6 +11,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 cdef extern from "palm.h" nogil:
     enum:
         PALM_MAX_D
+        PALM_SKYLINE_LANES
     int64_t palm_game_work(int64_t d, int64_t m)
     int64_t palm_game(int64_t n, int64_t d, int64_t m, const double *targets, const double *members, double *regret,
                       double *weights, int32_t *position, double *multiplier, double *work, int64_t *pivots)
@@ -118,7 +119,7 @@ def skyline(values, costs, order):
     dominator, ids = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
     cdef int64_t[::1] dom = dominator
     cdef int64_t[::1] front_ids = ids
-    cdef double[::1] front = np.empty(n * d)
+    cdef double[::1] front = np.zeros((n + PALM_SKYLINE_LANES) * d)
     with nogil:
         size = palm_skyline(n, d, &v[0, 0], &c[0], &o[0], &dom[0], &front[0], &front_ids[0])
     return dominator, ids[:size].copy()

@@ -9,7 +9,8 @@
 
 #include <stdint.h>
 
-enum { PALM_MAX_D = 32 }; /* rewards that palm_game accepts */
+enum { PALM_MAX_D = 32 };        /* rewards that palm_game accepts */
+enum { PALM_SKYLINE_LANES = 8 }; /* rows of the front that palm_skyline compares at once */
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && !defined(PALM_NO_CLONES)
 #define PALM_CLONES __attribute__((target_clones("avx2", "default"))) /* same results: no fused multiply-add */
@@ -52,7 +53,7 @@ int64_t palm_game(int64_t n, int64_t d, int64_t m, const double *targets, const 
  *   n, d        rows and columns; values (n, d); costs (n)
  *   order       (n) all rows, such that a row never comes before one that dominates it
  *   dominator   (n)
- *   front       work, n * d doubles
+ *   front       work, (n + PALM_SKYLINE_LANES) * d doubles, of initialised memory
  *   ids         (n) the undominated rows in `order`
  * Returns the number of undominated rows.
  */

@@ -1,13 +1,30 @@
-/* Skyline by sorted filtering (Chomicki, Godfrey, Gryz, Liang, ICDE 2003): a row is compared with the front only. */
+/* Skyline by sorted filtering (Chomicki, Godfrey, Gryz, Liang, ICDE 2003): a row is compared with the front only. The
+ * front is kept in blocks of LANES rows, reward by reward, so that a block is compared at once. */
 #include "palm.h"
 
-static int dominates(int64_t d, const double *restrict a, const double *restrict b) {
-    int all = 1;
-    for (int64_t k = 0; k < d; k++)
-        all &= a[k] >= b[k];
-    return all;
+enum { LANES = PALM_SKYLINE_LANES };
+
+/* Whether some row of a block is at least `row` in every reward: bit l of the result for lane l. */
+static inline unsigned above(int64_t d, const double *restrict block, const double *restrict row) {
+    int64_t all[LANES];
+    for (int l = 0; l < LANES; l++)
+        all[l] = block[l] >= row[0] ? -1 : 0;
+    for (int64_t k = 1; k < d; k++) {
+        int64_t some = 0;
+        for (int l = 0; l < LANES; l++) {
+            all[l] &= block[k * LANES + l] >= row[k] ? -1 : 0;
+            some |= all[l];
+        }
+        if (!some)
+            return 0;
+    }
+    unsigned found = 0;
+    for (int l = 0; l < LANES; l++)
+        found |= all[l] ? 1u << l : 0u;
+    return found;
 }
 
+PALM_CLONES
 int64_t palm_skyline(int64_t n, int64_t d, const double *values, const double *costs, const int64_t *order,
                      int64_t *dominator, double *front, int64_t *ids) {
     int64_t size = 0;
@@ -15,14 +32,18 @@ int64_t palm_skyline(int64_t n, int64_t d, const double *values, const double *c
         const int64_t i = order[r];
         const double *row = values + i * d;
         dominator[i] = -1;
-        for (int64_t f = 0; f < size; f++)
-            if (front[f * d] >= row[0] && dominates(d, front + f * d, row) && costs[ids[f]] <= costs[i]) {
-                dominator[i] = ids[f];
-                break;
-            }
+        for (int64_t first = 0; first < size && dominator[i] < 0; first += LANES) {
+            unsigned found = above(d, front + first * d, row);
+            for (int l = 0; found; l++, found >>= 1)
+                if (found & 1 && first + l < size && costs[ids[first + l]] <= costs[i]) {
+                    dominator[i] = ids[first + l];
+                    break;
+                }
+        }
         if (dominator[i] < 0) {
+            double *block = front + size / LANES * LANES * d + size % LANES;
             for (int64_t k = 0; k < d; k++)
-                front[size * d + k] = row[k];
+                block[k * LANES] = row[k];
             ids[size++] = i;
         }
     }

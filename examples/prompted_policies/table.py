@@ -1,6 +1,7 @@
 """scores.parquet -> values.csv: the mean of every reward under every policy (pyarrow and numpy only, no model).
 
     python table.py [SCORES [VALUES]]
+    python table.py --summary
 
 The file of scores is long: one row a (prompt, policy) with columns `prompt` (id in prompts.jsonl), `policy`, and one
 float column a reward. Scores are stored as 32-bit floats; means are taken in 64 bits by `math.fsum` (correctly rounded,
@@ -77,8 +78,23 @@ def write_values(scores: Path, values: Path) -> None:
         writer.writerows([name, *map(repr, row.values())] for name, row in means.items())
 
 
+def summary(path: Path) -> str:
+    """Per reward: the least and the greatest mean of a policy, and the largest standard error of a mean."""
+    ids, names, columns, tensor = read_tensor(path)
+    means, errors = tensor.mean(axis=0), tensor.std(axis=0, ddof=1) / math.sqrt(len(ids))
+    lines = [f"{len(ids)} prompts x {len(names)} policies", f"{'reward':<14}least  greatest  standard error at most"]
+    lines += [
+        f"{name:<14}{means[:, k].min():.3f}  {means[:, k].max():8.3f}  {errors[:, k].max():.4f}"
+        for k, name in enumerate(columns)
+    ]
+    return "\n".join(lines)
+
+
 def main(argv: Sequence[str]) -> int:
-    """Derive one file from the other."""
+    """Derive one file from the other, or print what the scores are like."""
+    if list(argv) == ["--summary"]:
+        print(summary(HERE / "scores.parquet"))
+        return 0
     scores = Path(argv[0]) if argv else HERE / "scores.parquet"
     write_values(scores, Path(argv[1]) if len(argv) > 1 else scores.with_name("values.csv"))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from palm_opt.align.portfolio import Portfolio
 from palm_opt.align.publish import Candidate, Choice, publish, table_of
 from palm_opt.align.recipe import Recipe, load_recipe
 from palm_opt.align.rewards import RewardFunction, resolve_rewards
-from palm_opt.align.store import Store, file_sha256
+from palm_opt.align.store import Store, check_directory, file_sha256
 from palm_opt.errors import PalmError, ProblemError
 from palm_opt.planned import Plan
 from palm_opt.storage import atomic_path
@@ -142,6 +143,7 @@ def _session(recipe: Recipe | str | Path, out: str | Path, progress: Say | None)
     """Check everything that can be checked, then lock the directory."""
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     require_libraries()
+    check_directory(out)
     bars = progress is None and sys.stderr.isatty()
     with contextlib.redirect_stdout(sys.stderr), quiet(recipe.device):  # stdout belongs to the caller
         rewards, prompts = resolve_rewards(recipe), load_prompts(recipe)
@@ -258,7 +260,11 @@ def read_weights(source: Any, rewards: Sequence[str]) -> NDArray[np.float64]:
 def _read_csv(path: Path, rewards: Sequence[str]) -> list[list[float]]:
     if not path.is_file():
         raise ProblemError(f"{path}: no such file")
-    with path.open(newline="", encoding="utf-8-sig") as stream:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ProblemError(f"{path}: not UTF-8 text: {error}") from error
+    with io.StringIO(text, newline="") as stream:
         reader = csv.DictReader(stream)
         missing = [name for name in rewards if name not in (reader.fieldnames or [])]
         if missing:
@@ -269,4 +275,6 @@ def _read_csv(path: Path, rewards: Sequence[str]) -> list[list[float]]:
                 rows.append([float(row[name]) for name in rewards])
             except (TypeError, ValueError) as error:
                 raise ProblemError(f"{path}, line {reader.line_num}: expected a number a reward: {error}") from error
+    if not rows:
+        raise ProblemError(f"{path}: expected at least one row below the header, found none")
     return rows

@@ -22,7 +22,7 @@ from typing import Any
 from palm_opt.errors import BackendNotFound, StoreError
 from palm_opt.storage import sync_directory, write_json
 
-__all__ = ["Store", "file_sha256", "read_journal"]
+__all__ = ["Store", "check_directory", "file_sha256", "read_journal"]
 
 JOURNAL = "journal.jsonl"
 RECORD = "training.json"
@@ -63,6 +63,13 @@ def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
         entries.append(entry)
         whole += len(line) + 1
     return entries, whole
+
+
+def check_directory(path: str | Path) -> None:
+    """Refuse a place where no directory can be written, before hours of training."""
+    place = next(folder for folder in (Path(path), *Path(path).absolute().parents) if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise StoreError(f"{path}: {place} is not a folder that can be written to")
 
 
 class Store:

@@ -22,6 +22,7 @@ REGISTRY = {
     "cpsat": ("palm_opt.backends.cpsat", "pip install ortools"),
     "cvxpy": ("palm_opt.backends.cvxpy", "pip install cvxpy highspy"),
     "greedy": ("palm_opt.backends.greedy", ""),
+    "highs": ("palm_opt.backends.highs", "pip install highspy"),
 }
 DEFAULT = "native"
 

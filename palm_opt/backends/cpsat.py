@@ -15,23 +15,25 @@ from palm_opt.errors import BackendError
 
 __all__ = ["model", "solve_cover"]
 
-_UNITS = 1_000_000  # non-integer costs become integers in units of (largest cost / _UNITS): a claim, never a proof
 _WORKERS = 8  # CP-SAT's linear-programming workers start only from 8 on, whatever the number of cores
 
 
-def model(cover: Cover, names: Sequence[str]) -> tuple[Any, list[Any], float]:
-    """The cover as a CpModel: (model, one Boolean variable a column, cost of one unit of the objective)."""
-    unit = 1.0
-    if not np.all(cover.costs == np.rint(cover.costs)) or cover.costs.max(initial=0) > 1e12:
-        unit = float(cover.costs.max()) / _UNITS
+def model(cover: Cover, names: Sequence[str]) -> tuple[Any, list[Any]]:
+    """The cover as a CpModel: (model, one Boolean variable a column). CP-SAT rounds costs that are not integers."""
     problem = cp_model.CpModel()
     x = [problem.new_bool_var(str(name)) for name in names]
     for j in cover.fixed:
         problem.add(x[j] == 1)
     for row in cover.matrix:
         problem.add_bool_or([x[j] for j in np.flatnonzero(row)])
-    problem.minimize(sum(math.floor(cost / unit) * xj for cost, xj in zip(cover.costs.tolist(), x, strict=True)))
-    return problem, x, unit
+    costs = [int(cost) if cost.is_integer() else cost for cost in cover.costs.tolist()]
+    problem.minimize(cp_model.LinearExpr.weighted_sum(x, costs))
+    return problem, x
+
+
+def _whole(cover: Cover) -> bool:
+    """Whether CP-SAT counts the costs exactly."""
+    return bool(np.all(cover.costs == np.rint(cover.costs)) and cover.costs.sum() < 2**53)
 
 
 def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
@@ -40,7 +42,7 @@ def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposa
     base = cover.cost(cover.fixed)
     if not len(small.matrix):
         return Proposal(tuple(sorted(cover.fixed)), base, True)
-    problem, x, unit = model(small, [str(j) for j in places])
+    problem, x = model(small, [str(j) for j in places])
     hints = set(start)
     for j, variable in zip(places.tolist(), x, strict=True):
         problem.add_hint(variable, j in hints)
@@ -57,13 +59,13 @@ def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposa
     if status == cp_model.INFEASIBLE:
         return Proposal(None, math.inf, True, int(solver.num_branches))
     if status == cp_model.UNKNOWN:
-        return Proposal(None, base + solver.best_objective_bound * unit, False, int(solver.num_branches))
+        return Proposal(None, base + solver.best_objective_bound, False, int(solver.num_branches))
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         raise BackendError(f"CP-SAT answered {solver.status_name(status)}")
     chosen = [int(j) for j, variable in zip(places, x, strict=True) if solver.boolean_value(variable)]
     return Proposal(
         tuple(sorted({*chosen, *cover.fixed})),
-        base + solver.best_objective_bound * unit,
-        status == cp_model.OPTIMAL and unit == 1.0,
+        base + solver.best_objective_bound,
+        status == cp_model.OPTIMAL and _whole(small),
         int(solver.num_branches),
     )

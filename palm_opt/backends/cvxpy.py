@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from palm_opt.backends import Budget, Proposal
+from palm_opt.backends.highs import own_threads
 from palm_opt.cover import Cover
 from palm_opt.errors import BackendError
 
@@ -34,6 +35,8 @@ def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposa
     base = cover.cost(cover.fixed)
     if not len(small.matrix):
         return Proposal(tuple(sorted(cover.fixed)), base, True)
+    if not small.matrix.any(axis=1).all():
+        return Proposal(None, math.inf, True)
     names = [str(j) for j in places]
     problem, x = model(small, names, relaxed=True)
     bound, optimal, nodes = base, False, 0
@@ -66,7 +69,8 @@ def _solve(problem: Any, budget: Budget) -> str:
     if budget.threads:
         options["threads"] = budget.threads
     try:
-        problem.solve(solver=cvxpy.HIGHS, **options)
+        with own_threads():
+            problem.solve(solver=cvxpy.HIGHS, **options)
     except cvxpy.SolverError as error:
         if budget.seconds > 0:
             raise BackendError(f"CVXPY with HiGHS failed: {error}") from error

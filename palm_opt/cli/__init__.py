@@ -76,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _fail(f"not verified: {error}", 1)
     except (PalmError, CertificateParseError, OSError) as error:
         code = _fail(_message(error), 2)
+    except MemoryError:
+        code = _fail("not enough memory for this input", 2)
     except _USAGE_ERROR as error:
         code = _fail(f"{_usage(error)} (palm-opt COMMAND --help lists the options)", 2)
     except Exception as error:

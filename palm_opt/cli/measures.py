@@ -43,7 +43,7 @@ def metrics(
     import palm_opt
 
     matrix = opt.read_values(values, id, rewards, cost, scale)
-    result = palm_opt.metrics(matrix, opt.candidates(matrix, members) or [])
+    result = palm_opt.metrics(matrix, opt.candidates(matrix, members, "--members") or [])
     if json:
         emit_json({**metrics_document(result), "rewards": matrix.rewards})
     else:
@@ -91,9 +91,22 @@ def export(
     csv: Annotated[
         bool, typer.Option("--csv", help="As CSV with round-trip floats, for the standalone checker.")
     ] = False,
+    mps: Annotated[
+        bool, typer.Option("--mps", help="The master cover model as free-format MPS, for any exact solver.")
+    ] = False,
     rewards: opt.Rewards = None,
     id: opt.Id = None,
     cost: opt.Cost = None,
+    scale: opt.ScaleText = None,
+    epsilon: opt.Epsilon = None,
+    delta: opt.Delta = None,
+    require: Annotated[str | None, typer.Option(metavar="A,B", help="Candidates that must be members.")] = None,
+    forbid: Annotated[str | None, typer.Option(metavar="C", help="Candidates that may not be members.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For --mps: witness weights (CSV), or a certificate (.json) for its own."),
+    ] = None,
+    seed: opt.Seed = None,
     scores: Annotated[bool, typer.Option("--scores", help="FILE holds scores of responses, as plan reads.")] = False,
     prompt: Annotated[str | None, typer.Option(metavar="COL", help="With --scores: the column of prompts.")] = None,
     log_weight: Annotated[
@@ -102,33 +115,48 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write. Default: stdout.")] = None,
     json: opt.Json = False,
 ) -> None:
-    """Convert a file of values, samples or scores to CSV.
+    """Convert values, samples or scores to CSV, or write the cover problem of values as MPS.
 
-    The numbers are written so that they read back exactly: the file that a certificate is checked against.
+    CSV: the numbers read back exactly: the file that a certificate is checked against. MPS: the set cover over witness
+    weights, whose optimum is a lower bound on the cost of a portfolio. With --weights CERTIFICATE.json the problem and
+    the weights are the certificate's, and an exact solver finds at least its lower bound.
     """
+    from palm_opt.cli.master import master_text
     from palm_opt.cli.sampling import export_samples
     from palm_opt.samples_files import holds_samples
     from palm_opt.storage import write_text
 
-    if not csv:
-        raise typer.BadParameter("say what to write: --csv")
-    if scores:
-        from palm_opt.cli.planning import export_scores
+    if csv == mps:
+        raise typer.BadParameter("say what to write: --csv or --mps")
+    opt.check_outputs(out)
+    chosen = given(
+        scale=scale, epsilon=epsilon, delta=delta, require=require, forbid=forbid, weights=weights, seed=seed
+    )
+    if csv:
+        for name in chosen:
+            raise typer.BadParameter(f"--{name} goes with --mps; --csv writes the numbers as they are")
+        if scores:
+            from palm_opt.cli.planning import export_scores
 
-        export_scores(file, rewards, prompt, log_weight, out, json)
-        return
-    if holds_samples(file):
-        export_samples(file, rewards, id, out, json)
-        return
-    matrix = opt.read_values(file, id, rewards, cost, None)
-    text = matrix.to_csv()
+            export_scores(file, rewards, prompt, log_weight, out, json)
+            return
+        if holds_samples(file):
+            export_samples(file, rewards, id, out, json)
+            return
+        matrix = opt.read_values(file, id, rewards, cost, None)
+        text = matrix.to_csv()
+        said: dict[str, Any] = {"candidates": matrix.n, "rewards": matrix.rewards, "id": matrix.id_column}
+        summary = f"{matrix.n} candidates x {matrix.d} rewards"
+    else:
+        text, said = master_text(file, given(rewards=rewards, id=id, cost=cost) | chosen)
+        summary = f"{said['columns']} columns x {said['rows']} rows"
     if out:
         write_text(out, text)
     if json:
-        document = {"candidates": matrix.n, "rewards": matrix.rewards, "id": matrix.id_column, "out": out}
-        emit_json(document if out else {**document, "csv": text})
+        document = {**said, "out": out}
+        emit_json(document if out else {**document, "csv" if csv else "mps": text})
     elif out:
-        emit(f"{matrix.n} candidates x {matrix.d} rewards written to {out}")
+        emit(f"{summary} written to {out}")
     else:
         emit(text.removesuffix("\n"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,9 +27,13 @@ __all__ = [
     "TimeLimit",
     "Values",
     "Vary",
+    "candidates",
+    "check_outputs",
+    "check_vary",
     "given",
     "names",
     "read_values",
+    "scale",
     "weight",
 ]
 
@@ -49,13 +54,18 @@ Rewards = Annotated[
 ]
 Id = Annotated[str | None, typer.Option("--id", metavar="COL", help="Column of names. Default: rows numbered from 0.")]
 ScaleText = Annotated[
-    str | None, typer.Option("--scale", metavar="SCALE", help="none, minmax, or LO:HI (one, or one a reward).")
+    str | None,
+    typer.Option(
+        "--scale",
+        metavar="SCALE",
+        help="none, minmax, or LO:HI (one, or one a reward, in the column's own units before a leading - negates it).",
+    ),
 ]
 Cost = Annotated[str | None, typer.Option(metavar="COL", help="Column of costs >= 0. Default: each costs 1.")]
 Epsilon = Annotated[float | None, typer.Option(metavar="E", help="Relative tolerance, 0 <= E < 1.")]
 Delta = Annotated[float | None, typer.Option(metavar="D", help="Absolute tolerance in units of the scale.")]
 TimeLimit = Annotated[float | None, typer.Option(metavar="S", help="Seconds; the incumbent is returned then.")]
-Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of every random choice.")]
+Seed = Annotated[int | None, typer.Option(metavar="N", min=0, help="Seed of every random choice.")]
 Threads = Annotated[int | None, typer.Option(metavar="N", min=0, help="Threads; 0 for all cores.")]
 Members = Annotated[str, typer.Option(metavar="X,Y", help="Names of the portfolio's members.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
@@ -66,16 +76,19 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def names(text: str | None) -> list[str] | None:
+def names(text: str | None, option: str) -> list[str] | None:
     """Split a comma-separated list; a name that holds a comma is put in double quotes, as in CSV."""
     if text is None:
         return None
     import csv
 
-    row = next(csv.reader([text], skipinitialspace=True), [])
+    try:
+        row = next(csv.reader([text], skipinitialspace=True, strict=True), [])
+    except csv.Error:
+        row = []
     result = [cell.strip() for cell in row if cell.strip()]
     if not result:
-        raise typer.BadParameter(f"expected comma-separated names, got {text!r}")
+        raise typer.BadParameter(f"{option}: expected comma-separated names, got {text!r}")
     return result
 
 
@@ -93,10 +106,28 @@ def scale(text: str | None) -> Scale | None:
     return pairs[0] if len(pairs) == 1 else pairs
 
 
+def check_vary(vary: Vary, epsilon: float | None, delta: float | None) -> None:
+    """Refuse a value for the tolerance that is to be found."""
+    if (epsilon if vary is Vary.EPSILON else delta) is not None:
+        raise typer.BadParameter(f"--{vary.value} is what --vary {vary.value} finds: leave it out")
+
+
+def check_outputs(*paths: Path | None) -> None:
+    """Refuse files that cannot be written, before a long solve."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise typer.BadParameter(f"{path} is a directory, expected a file name")
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise typer.BadParameter(f"{path}: {folder} is not a folder that can be written to")
+
+
 def weight(text: str) -> dict[str, float]:
     """Read helpful=0.6,harmless=0.4."""
     result: dict[str, float] = {}
-    for part in names(text) or []:
+    for part in names(text, "--weight") or []:
         name, equals, amount = part.rpartition("=")
         try:
             if not equals or name in result:
@@ -115,16 +146,19 @@ def read_values(
     from palm_opt.values import ValueMatrix
 
     try:
-        return ValueMatrix.read(path, **given(id=id, rewards=names(rewards), cost=cost, scale=scale(scale_text)))
+        return ValueMatrix.read(
+            path, **given(id=id, rewards=names(rewards, "--rewards"), cost=cost, scale=scale(scale_text))
+        )
     except ProblemError as error:
         if rewards is None and "expected a finite number" in str(error):
-            raise ProblemError(f"{error}; name the reward columns with --rewards and the names with --id") from None
+            ids = " and the names with --id" if id is None else ""
+            raise ProblemError(f"{error}; name the reward columns with --rewards{ids}") from None
         raise
 
 
-def candidates(values: ValueMatrix, text: str | None) -> Sequence[str] | None:
+def candidates(values: ValueMatrix, text: str | None, option: str) -> Sequence[str] | None:
     """Names of candidates from an option; checked, so that the message names the values file's candidates."""
-    items = names(text)
+    items = names(text, option)
     if items is not None:
         for item in items:
             values.index(item)

@@ -82,6 +82,7 @@ def plan(
     from palm_opt.cli.solving import check_outputs
 
     check_outputs(certificate, plot, None)
+    opt.check_outputs(out)
     loaded = read_scores(scores, rewards, prompt, response, log_weight, scale)
     name = strategy.value if strategy else "adaptive"
     common = given(beta=beta, epsilon=epsilon, delta=delta, seed=seed, threads=threads, time_limit=time_limit)
@@ -174,7 +175,7 @@ def read_scores(
 
     columns = given(prompt=prompt, response=response, log_weight=log_weight, scale=opt.scale(scale))
     try:
-        return palm_opt.RewardTable.read(path, **given(rewards=opt.names(rewards)), **columns)
+        return palm_opt.RewardTable.read(path, **given(rewards=opt.names(rewards, "--rewards")), **columns)
     except ProblemError as error:
         if rewards is None and ("expected a finite number" in str(error) or "expected numbers" in str(error)):
             raise ProblemError(
@@ -255,6 +256,7 @@ def export_scores(
     """Write scores as CSV, prompts together, with round-trip floats: what a plan's certificate is checked against."""
     from palm_opt.storage import atomic_path
 
+    opt.check_outputs(out)
     loaded = read_scores(file, rewards, prompt, None, log_weight)
     document: dict[str, Any] = {
         "prompts": len(loaded.counts),

@@ -161,18 +161,34 @@ def print_frontier(results: Sequence[Result], vary: str) -> None:
     emit(table(["size", f"least {vary}", "proved at least", "status", "members"], rows, left=0, last_left=True))
 
 
-def print_comparison(rows: Sequence[dict[str, Any]]) -> None:
-    """Print the comparison of the backends for people."""
-    from palm_opt.report.wording import number
+_WORK = ("rounds", "rows", "lps", "pivots", "nodes", "backend_calls", "backend_nodes")  # of `Result.info`
 
+
+def print_comparison(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the comparison of the backends for people: what each found and proved, and the work it took."""
+    from palm_opt.report.wording import at_least, number
+
+    good = [row for row in rows if "error" not in row]
+    work = [name for name in _WORK if any(row["info"].get(name) for row in good)]
     cells = []
-    for row in rows:
-        if "error" in row:
-            continue
-        bounds = [row["cost"], row["lower_bound"], row["claimed_bound"]]
-        shown = ["-" if x is None else number(x) for x in bounds]
-        cells.append([row["backend"], row["size"], *shown, f"{row['seconds']:.2f}", row["status"].value])
-    emit(table(["backend", "size", "cost", "proved bound", "claimed bound", "seconds", "status"], cells))
+    for row in good:
+        claimed = "-" if row["claimed_bound"] is None else number(row["claimed_bound"])
+        size = row["certificate_bytes"]
+        cells.append(
+            [
+                row["backend"],
+                row["size"],
+                number(row["cost"]),
+                at_least(row["lower_bound"]),
+                claimed,
+                row["status"].value,
+                f"{row['seconds']:.2f}",
+                "-" if size is None else f"{size / 1024:.1f}",
+                *(row["info"].get(name, "-") for name in work),
+            ]
+        )
+    header = ["backend", "size", "cost", "proved bound", "claimed", "status", "seconds", "proof KiB"]
+    emit(table([*header, *(name.replace("_", " ") for name in work)], cells))
     for row in rows:
         if "error" in row:
             emit(f"  {row['backend']}: {row['error']}")

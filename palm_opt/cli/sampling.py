@@ -91,10 +91,10 @@ def certify_samples(
 
     check_outputs(certificate, None, None)
     reading = given(prompt=prompt, candidate=id, cluster=cluster, scale=None if scale is None else scale.value)
-    samples = palm_opt.Samples.read(file, _ranges(ranges), opt.names(rewards), **reading)
+    samples = palm_opt.Samples.read(file, _ranges(ranges), opt.names(rewards, "--rewards"), **reading)
     result = palm_opt.certify_samples(
         samples,
-        members=opt.names(members),
+        members=opt.names(members, "--members"),
         max_size=max_size,
         look=look,
         ledger=None if ledger is None else palm_opt.Ledger(ledger),
@@ -192,7 +192,8 @@ def export_samples(file: Path, rewards: str | None, id: str | None, out: Path | 
     from palm_opt.samples import Samples
     from palm_opt.storage import write_text
 
-    samples = Samples.read(file, (0.0, 1.0), opt.names(rewards), candidate=id)  # the range plays no part in the file
+    anything = (0.0, 1.0)  # the range plays no part in the file
+    samples = Samples.read(file, anything, opt.names(rewards, "--rewards"), candidate=id)
     text = samples.to_csv()
     if out:
         write_text(out, text)

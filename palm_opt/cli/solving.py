@@ -63,15 +63,17 @@ def solve(
     import palm_opt
 
     check_outputs(certificate, plot, report)
+    if vary is not None:
+        opt.check_vary(vary, epsilon, delta)
     matrix = opt.read_values(values, id, rewards, cost, scale)
     chosen = given(
         epsilon=epsilon,
         delta=delta,
         max_size=max_size,
         vary=None if vary is None else vary.value,
-        require=opt.candidates(matrix, require),
-        forbid=opt.candidates(matrix, forbid),
-        warm_start=opt.candidates(matrix, warm_start),
+        require=opt.candidates(matrix, require, "--require"),
+        forbid=opt.candidates(matrix, forbid, "--forbid"),
+        warm_start=opt.candidates(matrix, warm_start, "--warm-start"),
         backend=backend,
     )
     settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
@@ -114,7 +116,7 @@ def certify(
         raise typer.BadParameter("give --epsilon or --delta, not both: the other one is found")
     check_outputs(certificate, None, report)
     matrix = opt.read_values(values, id, rewards, cost, scale)
-    chosen = opt.candidates(matrix, members) or []
+    chosen = opt.candidates(matrix, members, "--members") or []
     known = given(epsilon=epsilon, delta=delta) or {"epsilon": 0.0}
     result = palm_opt.certify(matrix, chosen, **known)
     if certificate:
@@ -131,7 +133,7 @@ def verify(
     values: opt.Values,
     json: opt.Json = False,
 ) -> None:
-    """Check a certificate exactly.
+    """Check a certificate of any kind.
 
     No solver is used. The last line is VERIFIED and what was proved, or NOT VERIFIED and the first claim that fails.
     """
@@ -176,8 +178,9 @@ def frontier(
     import palm_opt
 
     check_outputs(None, plot, None)
-    matrix = opt.read_values(values, id, rewards, cost, scale)
     kind = vary or opt.Vary.DELTA
+    opt.check_vary(kind, epsilon, delta)
+    matrix = opt.read_values(values, id, rewards, cost, scale)
     settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
     chosen = given(max_size=max_size, epsilon=epsilon, delta=delta, backend=backend)
     results = palm_opt.frontier(matrix, vary=kind.value, **chosen, settings=settings)
@@ -201,6 +204,9 @@ def compare(
     cost: opt.Cost = None,
     epsilon: opt.Epsilon = None,
     delta: opt.Delta = None,
+    require: Annotated[str | None, typer.Option(metavar="A,B", help="Candidates that must be members.")] = None,
+    forbid: Annotated[str | None, typer.Option(metavar="C", help="Candidates that may not be members.")] = None,
+    backends: Annotated[str | None, typer.Option(metavar="A,B", help="Backends to compare. Default: all.")] = None,
     time_limit: opt.TimeLimit = None,
     seed: opt.Seed = None,
     threads: opt.Threads = None,
@@ -208,22 +214,32 @@ def compare(
 ) -> None:
     """Solve with every backend.
 
-    One problem, every installed backend: size, proved bound, claimed bound, seconds.
+    One problem, every installed backend: size, proved bound, claimed bound, seconds, work.
     """
     import palm_opt
-    from palm_opt.backends import backends
+    from palm_opt.backends import backends as registered
+    from palm_opt.backends import load
 
     matrix = opt.read_values(values, id, rewards, cost, scale)
     settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
+    problem = given(
+        epsilon=epsilon,
+        delta=delta,
+        require=opt.candidates(matrix, require, "--require"),
+        forbid=opt.candidates(matrix, forbid, "--forbid"),
+    )
+    chosen = opt.names(backends, "--backends") or list(registered())
+    for name in set(chosen) - set(registered()):
+        load(name)  # raises: no such backend
     rows: list[dict[str, Any]] = []
     interrupted = False
-    for name in backends():
+    for name in chosen:
         try:
-            result = palm_opt.solve(matrix, backend=name, settings=settings, **given(epsilon=epsilon, delta=delta))
+            result = palm_opt.solve(matrix, backend=name, settings=settings, **problem)
         except (palm_opt.BackendNotFound, palm_opt.BackendError) as error:
             rows.append({"backend": name, "status": "ERROR", "error": str(error)})
             continue
-        rows.append(solve_document(matrix, result, None))
+        rows.append({**solve_document(matrix, result, None), "certificate_bytes": certificate_bytes(result)})
         interrupted = result.stop == "INTERRUPTED"
         if interrupted:
             break
@@ -233,6 +249,15 @@ def compare(
         print_comparison(rows)
     if interrupted:
         raise typer.Exit(130)
+
+
+def certificate_bytes(result: Result) -> int | None:
+    """Size of a result's certificate as a file."""
+    import json
+
+    if result.certificate is None:
+        return None
+    return len(json.dumps(result.certificate, separators=(",", ":")).encode()) + 1
 
 
 class Bar:
@@ -260,9 +285,7 @@ class Bar:
 
 def check_outputs(certificate: Path | None, plot: Path | None, report: Path | None) -> None:
     """Refuse output files that cannot be written, and missing plot libraries, before a long solve."""
-    for path in (certificate, plot, report):
-        if path is not None and path.is_dir():
-            raise typer.BadParameter(f"{path} is a directory, expected a file name")
+    opt.check_outputs(certificate, plot, report)
     if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise typer.BadParameter(f"--plot: expected a .png, .svg or .pdf file, got {plot}")
     if plot is not None or report is not None:
@@ -273,12 +296,10 @@ def check_outputs(certificate: Path | None, plot: Path | None, report: Path | No
 
 def read_problem(values: Path, document: Any) -> Any:
     """Read what a certificate speaks of; CSV without anything but the checker."""
-    from palm_opt import certificate as checker
-
     if values.suffix.lower() not in (".parquet", ".npz"):
-        return checker.read_subject(values, document)
-    from palm_opt.certify import read_subject
-
+        from palm_opt.certificate import read_subject
+    else:
+        from palm_opt.certify import read_subject
     return read_subject(values, document)
 
 

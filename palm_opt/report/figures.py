@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt.errors import BackendNotFound
-from palm_opt.report.regions import intervals, polygons
+from palm_opt.regions import intervals, polygons, share
 from palm_opt.storage import atomic_path
 from palm_opt.values import ValueMatrix
 
@@ -86,9 +86,11 @@ def _figure(width: float, height: float, pad: float = 0.04) -> Figure:
 
 
 def _label(text: str, limit: int = 30) -> str:
-    """Make a user's text safe to draw: one line, cut, and never read as mathematics."""
+    """Make a user's text safe to draw: one line, cut in the middle, and never read as mathematics."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return (line if len(line) <= limit else line[: limit - 1] + "…").replace("$", r"\$")
+    if len(line) > limit:
+        line = f"{line[: limit // 2]}…{line[len(line) - (limit - 1) // 2 :]}"
+    return line.replace("$", r"\$")
 
 
 def _colour(position: int) -> str:
@@ -155,7 +157,8 @@ def _lines(values: ValueMatrix, indices: Sequence[int], worst: NDArray[np.float6
     if worst is not None:
         for panel in (axes, bar):
             panel.axvline(float(worst[1]), color=INK, lw=0.9, ls=":", zorder=4)
-        axes.annotate("worst regret", (float(worst[1]), 1), xycoords=("data", "axes fraction"), fontsize=8, ha="center")
+        at: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "textcoords": "offset points"}
+        axes.annotate("worst regret", (float(worst[1]), 1), ha="center", fontsize=8, **at)
     _legend(figure, values, indices, extra=axes.get_lines()[0])
     return figure
 
@@ -201,21 +204,17 @@ def _triangle(axes: Any, values: ValueMatrix, indices: Sequence[int], triple: tu
         if not len(corners):
             continue
         axes.fill(*corners.T, facecolor=_colour(k), edgecolor="white", lw=0.9)
-        if _area(corners) > 0.004:
+        if share(corners) > 0.004:
             axes.text(*corners.mean(axis=0), str(k + 1), ha="center", va="center", fontsize=8.5)
     size = 8 if small else 9
-    for setter, reward in zip((axes.set_tlabel, axes.set_llabel, axes.set_rlabel), triple, strict=True):
-        setter(_label(values.rewards[reward], 22), fontsize=size)
+    below = -0.09 if small else -0.07
+    places = ((1.03, -0.015, -0.015), (below, 1 - below / 2, -below / 2), (below, -below / 2, 1 - below / 2))
+    for place, reward, side in zip(places, triple, ("bottom", "top", "top"), strict=True):
+        name = _label(values.rewards[reward], 22 if small else 30)
+        axes.text(*place, name, ha="center", va=side, fontsize=size)
     for axis in (axes.taxis, axes.laxis, axes.raxis):
-        axis.set_label_position("corner")
         axis.set_ticks([0.2, 0.4, 0.6, 0.8])
         axis.set_tick_params(labelsize=7, length=2)
-
-
-def _area(corners: NDArray[np.float64]) -> float:
-    """Share of the triangle that a polygon takes."""
-    x, y = corners[:, 1], corners[:, 2]
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
 
 
 def _panels(values: ValueMatrix, indices: Sequence[int]) -> Figure:
@@ -339,8 +338,10 @@ def heat_table(values: ValueMatrix, indices: Sequence[int]) -> Figure | None:
             )
         names = [f"{k + 1}.  {_label(values.names[i])}" for k, i in enumerate(rows)]
         axes.set_yticks(range(len(rows)), names)
-        turned: dict[str, Any] = {"rotation": 30, "ha": "left"} if values.d > 4 else {}
-        axes.set_xticks(range(values.d), [_label(name, 18) for name in values.rewards], **turned)
+        heads = [_label(name, 18) for name in values.rewards]
+        wide = max(map(len, heads)) > 13
+        turned: dict[str, Any] = {"rotation": 30, "ha": "left"} if wide else {}
+        axes.set_xticks(range(values.d), heads, **turned)
         axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
         axes.spines[:].set_visible(False)
     return figure

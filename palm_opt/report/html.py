@@ -133,7 +133,8 @@ def _header(heading: str, title: str | None, result: Result | Certified) -> str:
 def _tiles(values: ValueMatrix, result: Result | Certified) -> str:
     if not result.indices:
         return ""
-    tiles = [("members", f"{result.size}", f"of {values.n} candidates, {values.d} rewards")]
+    rewards = "1 reward" if values.d == 1 else f"{values.d} rewards"
+    tiles = [("members", f"{result.size}", f"of {values.n} candidates, {rewards}")]
     if not values.unit_costs:
         tiles.append(("cost", number(result.cost), ""))
     bound = getattr(result, "lower_bound", None)
@@ -142,7 +143,8 @@ def _tiles(values: ValueMatrix, result: Result | Certified) -> str:
         least = getattr(result, "tolerance_lower_bound", None)
         tiles.append(("least tolerance", number(tolerance), f"proved: not below {number(least or 0.0)}"))
     elif bound is not None:
-        tiles.append(("proved needed", number(bound), "members" if values.unit_costs else "least cost"))
+        unit = "member" if bound == 1 else "members"
+        tiles.append(("proved needed", number(bound), unit if values.unit_costs else "least cost"))
     where = weight_text(result.worst_weight, values.rewards)
     tiles.append(("worst regret", number(result.regret), f"at {where}"))
     promised = number(result.delta) if result.epsilon == 0 else f"{number(100 * result.epsilon)} %"
@@ -186,7 +188,8 @@ def _map(values: ValueMatrix, result: Result | Certified) -> str:
         return ""
     captions = {
         2: "Each coloured line is the best member over an interval of weights; the dashed line is the best candidate.",
-        3: "Each point of the triangle is a preference; its colour is the member that serves it best.",
+        3: "Each point of the triangle is a preference, a corner gives all weight to one reward; the colour is the "
+        "member that serves it best.",
         4: "The four faces of the simplex: three rewards share all weight, the fourth has none.",
     }
     edges = "Each bar is an edge of the simplex: two rewards share all weight, the others have none."
@@ -235,7 +238,7 @@ def _values(values: ValueMatrix, result: Result | Certified, draw: bool) -> str:
     units = {"none": "as measured", "minmax": "each reward scaled to 0..1 over all candidates"}.get(
         scale, f"scaled: {scale}"
     )
-    return _section("Values", f'{body}<p class="note">Values are {_text(units)}; higher is better.</p>', "long")
+    return _section("Values", f'{body}<p class="note">Values: {_text(units)}; higher is better.</p>', "long")
 
 
 def _value_rows(values: ValueMatrix, rows: Sequence[int]) -> str:

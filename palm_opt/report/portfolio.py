@@ -55,6 +55,8 @@ def _forget_report(root: Path) -> None:
 
     if not root.is_dir():
         raise StoreError(f"{root}: no such portfolio directory")
+    if not (root / MANIFEST).exists() and not (root / MANIFEST).is_symlink():
+        raise StoreError(f"{root}: no {MANIFEST}: not a portfolio directory, or its run has not finished")
     try:
         document = json.loads(safe_file(root, MANIFEST).read_bytes())
         listed = document["files"].pop("report.html", None) is not None

@@ -17,6 +17,7 @@ def number(x: float, digits: int = 4) -> str:
     """Print a number with a few significant digits and no noise: 3, 0.0481, 12.5; whole numbers in full."""
     if math.isinf(x):
         return "infinity" if x > 0 else "-infinity"
+    x += 0.0  # no -0
     return f"{x:.0f}" if x == round(x) and abs(x) < 1e15 else f"{x:.{digits}g}"
 
 
@@ -106,13 +107,18 @@ def headline(values: ValueMatrix, result: Result | Certified) -> str:
         return f"{result.size} of {values.n} candidates were proposed, and nothing is proved about them."
     if result.tolerance is not None:
         if result.status is Status.OPTIMAL:
-            return f"{found}, and no {result.size}{_limits(result)} do better."
+            return f"{found}, and no {_many(result)} better."
         bound = result.tolerance_lower_bound or 0.0
-        return f"{found}; no {result.size}{_limits(result)} do better than {at_least(bound)}."
+        return f"{found}; no {_many(result)} better than {at_least(bound)}."
     if result.status is Status.OPTIMAL:
         return f"{found}; {_rival(values, result)}."
     unit = "members are needed" if values.unit_costs else "is the least any portfolio costs"
     return f"{found}; a proved {at_least(result.lower_bound)} {unit}, so this may not be the {_best(values)}."
+
+
+def _many(result: Result) -> str:
+    """'3 do', 'single one does': the portfolios of this size that a sentence speaks of."""
+    return f"{result.size}{_limits(result)} do" if result.size > 1 else f"single one{_limits(result)} does"
 
 
 def _best(values: ValueMatrix) -> str:
@@ -148,7 +154,11 @@ def _size_rows(values: ValueMatrix, result: Result) -> list[tuple[str, str]]:
     rows = []
     if result.tolerance is not None:
         bound = result.tolerance_lower_bound
-        text = "no bound" if bound is None else f"no {result.size} members reach a tolerance below {at_least(bound, 6)}"
+        text = (
+            "no bound"
+            if bound is None
+            else f"no portfolio of {result.size} reaches a tolerance below {at_least(bound, 6)}"
+        )
         rows.append(("proved tolerance", text))
     else:
         optimal = ": optimal" if result.status is Status.OPTIMAL else ""

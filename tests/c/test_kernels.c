@@ -137,7 +137,9 @@ static int dominates(int64_t d, const double *a, double cost_a, const double *b,
 
 static void test_skyline(int64_t n, int64_t d) {
     double *values = take(sizeof(double) * (size_t)(n * d)), *costs = take(sizeof(double) * (size_t)n);
-    double *front = take(sizeof(double) * (size_t)(n * d));
+    double *front = take(sizeof(double) * (size_t)((n + PALM_SKYLINE_LANES) * d));
+    for (int64_t f = 0; f < (n + PALM_SKYLINE_LANES) * d; f++)
+        front[f] = 0;
     int64_t *order = take(sizeof(int64_t) * (size_t)n), *dominator = take(sizeof(int64_t) * (size_t)n);
     int64_t *ids = take(sizeof(int64_t) * (size_t)n);
     Ranked *ranked = take(sizeof(Ranked) * (size_t)n);
@@ -289,6 +291,76 @@ static void test_exp(void) {
           y[2]);
 }
 
+/* Local search: the uncovered rows that it reports are those that its state leaves uncovered. */
+static void test_local(int64_t rows, int64_t columns) {
+    const int64_t row_words = (rows + 63) / 64, column_words = (columns + 63) / 64;
+    uint64_t *by_row = take(sizeof(uint64_t) * (size_t)(rows * column_words)), random = 1;
+    uint64_t *by_column = take(sizeof(uint64_t) * (size_t)(columns * row_words));
+    double *costs = take(sizeof(double) * (size_t)columns);
+    uint8_t *fixed = take((size_t)columns), *chosen = take((size_t)columns);
+    int64_t *weight = take(sizeof(int64_t) * (size_t)rows), uncovered = -1;
+    int64_t *work = take(sizeof(int64_t) * (size_t)palm_local_work(rows, columns));
+    memset(by_row, 0, sizeof(uint64_t) * (size_t)(rows * column_words));
+    memset(by_column, 0, sizeof(uint64_t) * (size_t)(columns * row_words));
+    for (int64_t j = 0; j < columns; j++) {
+        costs[j] = 1 + floor(3 * uniform());
+        fixed[j] = uniform() < 0.05;
+        chosen[j] = fixed[j] || uniform() < 0.5;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        weight[r] = 1;
+        for (int64_t j = 0; j < columns; j++)
+            if (uniform() < 0.2 || j == r % columns) {
+                by_row[r * column_words + j / 64] |= UINT64_C(1) << (j % 64);
+                by_column[j * row_words + r / 64] |= UINT64_C(1) << (r % 64);
+            }
+    }
+    const int64_t done = palm_local(rows, columns, row_words, column_words, by_row, by_column, costs, fixed, 6.0, 400,
+                                    chosen, weight, &random, work, &uncovered);
+    int64_t bare = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        int covered = 0;
+        for (int64_t j = 0; j < columns; j++)
+            covered |= chosen[j] && by_row[r * column_words + j / 64] >> (j % 64) & 1;
+        bare += !covered;
+    }
+    CHECK(bare == uncovered && done <= 400, "local search: %lld uncovered, reported %lld", (long long)bare,
+          (long long)uncovered);
+    free(by_row), free(by_column), free(costs), free(fixed), free(chosen), free(weight), free(work);
+}
+
+/* Probes stay in the simplex, and the coverage reported is the coverage there. */
+static void test_probe(int64_t n, int64_t d, int64_t m) {
+    double *values = take(sizeof(double) * (size_t)(n * d)), *mass = take(sizeof(double) * (size_t)n);
+    double *weights = take(sizeof(double) * (size_t)(m * d)), *coverage = take(sizeof(double) * (size_t)m);
+    uint64_t random = 7;
+    for (int64_t i = 0; i < n * d; i++)
+        values[i] = uniform();
+    for (int64_t i = 0; i < n; i++)
+        mass[i] = uniform();
+    for (int64_t j = 0; j < m * d; j++)
+        weights[j] = 1.0 / (double)d;
+    palm_probe(m, d, n, n, values, values, mass, 0.05, 0.01, 60, &random, weights, coverage);
+    for (int64_t j = 0; j < m; j++) {
+        double total = 0, best = -1e300, sum = 0;
+        for (int64_t k = 0; k < d; k++)
+            total += weights[j * d + k];
+        for (int pass = 0; pass < 2; pass++)
+            for (int64_t i = 0; i < n; i++) {
+                double dot = 0;
+                for (int64_t k = 0; k < d; k++)
+                    dot += weights[j * d + k] * values[k * n + i];
+                if (pass == 0)
+                    best = dot > best ? dot : best;
+                else
+                    sum += dot >= 0.95 * best - 0.01 ? mass[i] : 0;
+            }
+        CHECK(fabs(total - 1) < 1e-12 && fabs(sum - coverage[j]) < 1e-9, "probe: sum %g, coverage %g, reported %g",
+              total, sum, coverage[j]);
+    }
+    free(values), free(mass), free(weights), free(coverage);
+}
+
 int main(void) {
     const int64_t sizes[] = {1, 2, 3, 5, 17, 64};
     for (int64_t d = 1; d <= 8; d++)
@@ -312,6 +384,11 @@ int main(void) {
     test_gibbs(30, 1, 3, PALM_GIBBS_LANES);
     test_gibbs(2, 70, PALM_MAX_D, PALM_GIBBS_LANES);
     test_exp();
+    for (int64_t rows = 1; rows < 140; rows += 23)
+        for (int64_t columns = 1; columns < 140; columns += 31)
+            test_local(rows, columns);
+    for (int64_t d = 1; d <= 7; d++)
+        test_probe(29 + d, d, 5);
     printf("kernels: %d failed checks\n", failures);
     return failures != 0;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import itertools
 import math
 import sys
@@ -17,7 +18,7 @@ from palm_opt import certificate
 from palm_opt.certificate import CertificateParseError, InvalidCertificate, check
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "certificates"))
-import make_conditional as make
+make = importlib.import_module("make_conditional")
 
 SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 

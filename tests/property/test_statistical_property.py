@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import itertools
 import math
 import sys
@@ -18,7 +19,7 @@ from palm_opt import certificate
 from palm_opt.certificate import CertificateParseError, InvalidCertificate, check
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "certificates"))
-import make_statistical as make
+make = importlib.import_module("make_statistical")
 
 SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 CLOSE = Fraction(1, 10**7)

@@ -230,6 +230,14 @@ def test_compare_metrics_baseline(values: Path) -> None:
     rows = output("compare", values, *COLUMNS, "--delta", 0.1)["results"]
     assert {"cpsat", "cvxpy", "greedy"} <= {row["backend"] for row in rows}
     assert all(row["cost"] == 3 for row in rows)
+    assert all(row["certificate_bytes"] > 100 and row["info"]["lps"] > 0 for row in rows)
+    rows = output("compare", values, *COLUMNS, "--delta", 0.1, "--require", "slow", "--forbid", "balanced")["results"]
+    assert all("slow" in row["members"] and "balanced" not in row["members"] for row in rows)
+    shown = palm("compare", values, *COLUMNS, "--delta", 0.1, "--backends", "cpsat,greedy").stdout
+    header, *lines = shown.splitlines()
+    assert all(word in header for word in ("size", "proved bound", "claimed", "status", "seconds", "lps", "pivots"))
+    assert [line.split()[:2] for line in lines] == [["cpsat", "3"], ["greedy", "3"]]
+    assert "no backend 'nothing'" in refused("compare", values, *COLUMNS, "--backends", "cpsat,nothing")
     measured = output("metrics", values, *COLUMNS, "--members", "careful,bold")
     assert measured["additive_gap"] > 0 and sum(measured["usage"]) == pytest.approx(1)
     for kind in ("uniform", "random", "grid"):

@@ -1,16 +1,18 @@
 """Fast kernels against obvious slow twins."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from palm_opt import _core
 from palm_opt.cover import skyline
 from palm_opt.exact import game_exact
+from palm_opt.local import bit_matrix
 from palm_opt.separation import separate
 
 
@@ -127,3 +129,59 @@ def test_strides_and_shapes_are_respected():
         _core.game(wide[:0], wide)
     with pytest.raises(ValueError, match="permutation"):
         _core.skyline(wide, np.zeros(50), np.zeros(50, dtype=int))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 90), st.integers(1, 80))
+@settings(max_examples=60, deadline=None)
+def test_local_search_counts_what_it_leaves_uncovered(seed, rows, columns):
+    """Whatever it does, the state it returns is what it says: uncovered rows, fixed columns, the budget."""
+    rng = np.random.default_rng(seed)
+    matrix = rng.random((rows, columns)) < rng.uniform(0.05, 0.6)
+    matrix[np.arange(rows), rng.integers(0, columns, rows)] = True
+    costs = rng.integers(1, 4, columns).astype(float)
+    fixed = (rng.random(columns) < 0.1).astype(np.uint8)
+    chosen = np.maximum(fixed, rng.random(columns) < 0.3).astype(np.uint8)
+    weight, random = np.ones(rows, dtype=np.int64), np.array([seed], dtype=np.uint64)
+    budget = float(costs @ fixed) + rng.integers(1, 12)
+    words = bit_matrix(matrix), bit_matrix(np.ascontiguousarray(matrix.T))
+    done, uncovered = _core.local(*words, costs, fixed, chosen, weight, random, budget, 300)
+    assert 0 <= done <= 300 and (weight >= 1).all()
+    assert uncovered == np.count_nonzero(~matrix[:, chosen.astype(bool)].any(axis=1))
+    assert (chosen >= fixed).all()
+    if done < 300 and uncovered == 0 and costs @ chosen > budget:
+        assert (chosen == fixed).all()  # it gives up only when nothing is left to drop
+
+
+def test_local_search_finds_the_least_cover():
+    rng = np.random.default_rng(5)
+    for _ in range(10):
+        matrix = rng.random((40, 14)) < 0.3
+        matrix[np.arange(40), rng.integers(0, 14, 40)] = True
+        sizes = [
+            size for size in range(1, 15) for c in itertools.combinations(range(14), size) if matrix[:, c].any(1).all()
+        ]
+        least, none = sizes[0], np.zeros(14, dtype=np.uint8)
+        words = bit_matrix(matrix), bit_matrix(np.ascontiguousarray(matrix.T))
+        for budget, covered in ((least, True), (least - 1, False)):
+            chosen, weight = np.ones(14, dtype=np.uint8), np.ones(40, dtype=np.int64)
+            random = np.array([1], dtype=np.uint64)
+            uncovered = _core.local(*words, np.ones(14), none, chosen, weight, random, float(budget), 5_000)[1]
+            assert (uncovered == 0) is covered
+
+
+@given(st.integers(0, 10_000), st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_probe_returns_weights_that_fewer_cover(seed, d):
+    rng = np.random.default_rng(seed)
+    values, mass = rng.random((37, d)), rng.random(37)
+    weights = rng.dirichlet(np.ones(d), 9)
+    epsilon, delta = rng.choice([0.0, 0.05]), rng.choice([0.0, 0.03])
+
+    def covered(w):
+        products = w @ values.T
+        return (products >= (1 - epsilon) * products.max(axis=1, keepdims=True) - delta) @ mass
+
+    random = np.array([seed], dtype=np.uint64)
+    found, coverage = _core.probe(weights, values, values, mass, random, epsilon, delta + 1e-12, 50)
+    assert found.shape == (9, d) and (found >= 0).all() and np.allclose(found.sum(axis=1), 1)
+    assert np.allclose(coverage, covered(found), atol=1e-9) and (coverage <= covered(weights) + 1e-9).all()

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import palm_opt as palm
+from palm_opt.metrics import usage
+from palm_opt.regions import intervals, polygons, share
 from palm_opt.report import figures, write_frontier, write_plot, write_report
-from palm_opt.report.regions import intervals, polygons
 from palm_opt.report.wording import at_least, at_most, headline, number, promise
 
 HOSTILE = '<script>alert("x")</script> $\\frac$ & \'"`\x07\u202e 名前'
@@ -177,10 +178,22 @@ def test_polygons_follow_the_best_member_and_fill_the_triangle() -> None:
     for _ in range(20):
         members = rng.random((int(rng.integers(1, 8)), 3))
         shapes = polygons(members)
-        assert sum(figures._area(shape) for shape in shapes if len(shape)) == pytest.approx(1)
+        assert sum(share(shape) for shape in shapes if len(shape)) == pytest.approx(1)
         for k, shape in enumerate(shapes):
             for w in shape:
                 assert members[k] @ w >= (members @ w).max() - 1e-12
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 4])
+def test_usage_is_the_share_of_weights_that_a_member_serves_best(d: int) -> None:
+    rng = np.random.default_rng(d)
+    weights = rng.dirichlet(np.ones(d), 20_000)
+    for _ in range(10):  # small integers: equal members and ties, which go to the first
+        members = rng.integers(0, 4, (int(rng.integers(1, 8)), d)).astype(float)
+        counted = np.bincount((weights @ members.T).argmax(axis=1), minlength=len(members)) / len(weights)
+        found, _ = usage(members)
+        assert found.sum() == pytest.approx(1)
+        np.testing.assert_allclose(found, counted, atol=0.02)
 
 
 def test_values_read_from_the_report_are_the_table(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """solve: limits, Ctrl-C, callback, warm start, misuse, infeasibility with its witness; and budget problems."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 
 import palm_opt as palm
-from palm_opt import bounds
-from palm_opt.backends import Budget
+from palm_opt.backends import Budget, load
 from palm_opt.cover import Cover, Pool, Witnesses
+from palm_opt.relaxation import Relaxation
 from palm_opt.simplex import snap
+from palm_opt.tree import Tree
 from tests.verify import verify_result
 
 
@@ -179,21 +181,32 @@ def test_backends_on_covers_against_each_other(backend):
         assert answer.bound <= cover.cost(answer.columns) + 1e-6
 
 
-def test_branching_proof_closes_a_gap_that_the_packing_leaves():
-    """A tree that proves one more than the packing, or a cover that shows it cannot be proved."""
-    values = palm.ValueMatrix(np.vstack([np.eye(3) * 0.9 + 0.05, [[0.6, 0.6, 0.0], [0.0, 0.6, 0.6], [0.6, 0.0, 0.6]]]))
-    for delta in np.linspace(0.01, 0.4, 14):
-        pool = Pool(values, 0.0, float(delta))
-        rows = Witnesses(pool)
-        rows.add(snap(np.random.default_rng(0).dirichlet(np.ones(3), 80)))
-        packed = bounds.packing(pool, rows)
-        outcome = bounds.branch(pool, rows, packed.bound + 1, Budget(), 1000)
-        assert outcome is not None
-        if isinstance(outcome, bounds.Cheaper):
-            assert pool.cost(outcome.members) <= packed.bound
-            assert rows.coverage(outcome.members).any(axis=1).all()
-        else:
-            assert outcome.bound >= packed.bound + 1
+def test_branching_proves_more_than_the_packing():
+    """The tree proves what the rows allow, and no more: then it finds the cover, as CP-SAT does."""
+    values = hard(300, 4, seed=3)
+    pool = Pool(values, 0.0, 0.06)
+    rows = Witnesses(pool)
+    rows.add(snap(np.random.default_rng(0).dirichlet(np.ones(4), 400)))
+    relaxation = Relaxation(pool, rows, 0)
+    relaxation.begin(())
+    packed = relaxation.leaf(relaxation.solve(), math.inf)[0]
+    covers = []
+
+    def check(members):
+        assert rows.coverage(members).any(axis=1).all()
+        covers.append(members)
+        return True
+
+    target = packed
+    while not covers:  # one unit at a time, until a cover of the rows shows that no more can be proved
+        target += 1
+        tree = Tree(pool, relaxation, check, lambda: False)
+        proof = tree.prove(target)
+        if proof is not None:
+            assert proof.bound >= target and not covers
+    assert pool.cost(covers[0]) < target
+    solver = Cover(rows.coverage(pool.columns), pool.values.costs[pool.columns])
+    assert load("cpsat")(solver, (), Budget()).bound == pytest.approx(len(covers[0]))
 
 
 def test_budget_problem_and_frontier():

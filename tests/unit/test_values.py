@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import palm_opt as palm
+from palm_opt.values import _number, _numbers
 from tests.verify import exact_rows
 
 NUMBERS = st.floats(-1e6, 1e6) | st.sampled_from([0.0, -0.0, 1e-300, 1e300, 0.1])
@@ -36,6 +37,16 @@ def test_scale_of_a_range_is_in_units_before_negation():
     values = palm.ValueMatrix([[0.0], [5.0], [10.0]], rewards=["-latency"], scale=(0, 10))
     assert values.array[:, 0].tolist() == [1.0, 0.5, 0.0]
     assert values.exact(1) == [Fraction(1, 2)]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("column", [[0.0, 5e-324], [-1.7e308, 1.7e308], [1.0, 1.0 + 2**-52]])
+def test_ranges_at_the_ends_of_the_floats(column):
+    for sign in ("", "-"):
+        values = palm.ValueMatrix([[x] for x in column], rewards=[f"{sign}a"], scale="minmax")
+        assert (
+            values.array[:, 0].tolist() == ([1, 0] if sign else [0, 1]) == [float(values.exact(i)[0]) for i in (0, 1)]
+        )
 
 
 def test_constant_column_scales_to_zero():
@@ -103,9 +114,24 @@ def test_bad_files_are_refused_with_their_place(tmp_path, text, options, message
         ([[1e308], [-1e308]], {"scale": (0, 1e-300)}, "overflow"),
     ],
 )
+@pytest.mark.filterwarnings("error")  # one error, no warning of numpy before it
 def test_bad_arrays_are_refused(array, options, message):
     with pytest.raises(palm.ProblemError, match=message):
         palm.ValueMatrix(array, **options)
+
+
+CELLS = st.text("0123456789eE.+- \t_,x", max_size=5) | st.floats(allow_nan=False, allow_infinity=False).map(repr)
+
+
+@given(st.lists(CELLS, min_size=1, max_size=4))
+def test_a_column_at_once_reads_what_its_cells_read_one_by_one(column):
+    try:
+        found = _numbers(column, "a", str).tolist()
+    except palm.ProblemError as error:
+        first = next(i for i, cell in enumerate(column) if not np.isfinite(_number(cell)))
+        assert str(error).startswith(f"{first}: ")
+    else:
+        assert found == [_number(cell) for cell in column]
 
 
 def test_names_and_indices():

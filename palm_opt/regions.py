@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["intervals", "polygons"]
+__all__ = ["intervals", "polygons", "share"]
 
 
 def intervals(first: NDArray[np.float64], second: NDArray[np.float64]) -> list[tuple[int, float, float]]:
@@ -62,8 +62,14 @@ def polygons(values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     return result
 
 
+def share(corners: NDArray[np.float64]) -> float:
+    """Share of the triangle of three rewards that a polygon of weights, shape (corners, 3), takes."""
+    x, y = corners[:, 1], corners[:, 2]
+    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
+
+
 def _clip(corners: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cut a convex polygon to { w : normal.w >= 0 } (Sutherland and Hodgman)."""
+    """Cut a convex polygon to { w : normal.w >= 0 } (Sutherland and Hodgman 1974)."""
     side = corners @ normal
     kept: list[NDArray[np.float64]] = []
     for k in range(len(corners)):
