@@ -70,7 +70,7 @@ class Ledger:
             look = 1 if last is None else last + 1
         if last == 0 or (last is not None and look <= last):
             if last == 0 and undeclared:
-                warnings.warn(_UNDECLARED, stacklevel=4)
+                warnings.warn(_UNDECLARED, stacklevel=3)
                 return 0
             done = "were opened once and for all (look 0)" if last == 0 else f"had look {last}"
             raise ProblemError(
