@@ -113,7 +113,8 @@ def certify_samples(
     split : share of the prompts that chooses; a hash of `seed` and the prompt's (cluster's) name says which.
     method : "betting", "bernstein" (empirical) or "hoeffding": bounds from the narrowest to the widest, as a rule.
     look, ledger : where the same prompts certify more than once: the number of this look (1, 2, ...), or a
-        `palm_opt.Ledger` that counts them. The default is the only look, with all of alpha.
+        `palm_opt.Ledger` that counts them. The default is the only look, with all of alpha. What earlier looks showed
+        must not have shaped the portfolio of a later one.
     simultaneous : bounds that hold for all candidates and rewards at once. delta does not need that, and is larger.
     settings : of the solver that chooses members.
 

@@ -1,4 +1,4 @@
-"""Looks at certification prompts: what is left of alpha when the same prompts certify again (docs/statistics.md)."""
+"""Looks at certification prompts: what is left of alpha when the same prompts certify again (docs/theory.md, L10)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Ledger", "level_of_look"]
 _FORMAT = "palm_opt ledger"
 _UNDECLARED = (
     "these samples have certified before: certificates on the same prompts hold with probability 1 - alpha each, not"
-    " together; declare look=1, 2, ... or give a ledger to choose among them"
+    " together; declare look=1, 2, ... or give a ledger"
 )
 
 
@@ -32,8 +32,10 @@ def level_of_look(alpha: float, look: int) -> float:
 class Ledger:
     """Which prompts (or clusters) have certified, at which look, and what.
 
-    A second claim on prompts that have certified before needs a greater look number, and so a smaller part of alpha;
-    the same claim on the same data again is no new look: it has the same answer.
+    A second claim on prompts that have certified before needs a greater look number, and so a smaller part of alpha:
+    all claims then hold together with probability 1 - alpha, as long as what earlier looks showed did not shape what is
+    claimed at later ones (docs/statistics.md). The same claim on the same data again is no new look: it has the same
+    answer.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ class Ledger:
             look = 1 if last is None else last + 1
         if last == 0 or (last is not None and look <= last):
             if last == 0 and undeclared:
-                warnings.warn(_UNDECLARED, stacklevel=4)
+                warnings.warn(_UNDECLARED, stacklevel=3)
                 return 0
             done = "were opened once and for all (look 0)" if last == 0 else f"had look {last}"
             raise ProblemError(

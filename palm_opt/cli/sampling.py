@@ -168,13 +168,13 @@ def _print(
     emit(table(["member", *(short(name, 24) for name in samples.rewards[:8])], rows))
     emit()
     unit = "prompts" if samples.clusters is None else "clusters"
-    many = "more than any number of such" if math.isinf(needed) else f"about {needed:,.0f} certification"
+    many = f"about {needed:,.0f} certification {unit}" if math.isfinite(needed) else f"no number of {unit} like these"
     notes = [
         ("delta", f"{number(result.delta, 6)}; epsilon {number(result.epsilon)}, {result.method} bound"),
         ("without confidence", f"{number(result.estimate, 6)} on the certification half: no promise"),
         ("decided by", f"candidate {short(result.worst[0])}, reward {short(result.worst[1])}"),
         (unit, f"{result.selection} chose, {result.certification} certified"),
-        (f"for delta {number(goal)}", f"{many} {unit}, an estimate"),
+        (f"for delta {number(goal)}", f"{many}, an estimate"),
     ]
     if result.look:
         notes.append(("look", f"{result.look}, at level {number(result.level)}"))
@@ -191,8 +191,8 @@ def samples_text(file: Path, rewards: str | None, id: str | None) -> tuple[str, 
     """Samples as CSV, the file that a certificate is checked against, and what to say of it."""
     from palm_opt.samples import Samples
 
-    anything = (0.0, 1.0)  # the range plays no part in the file
-    samples = Samples.read(file, anything, opt.names(rewards, "--rewards"), candidate=id)
+    any_range = (0.0, 1.0)  # it plays no part in the file
+    samples = Samples.read(file, any_range, opt.names(rewards, "--rewards"), candidate=id)
     said = {
         "candidates": samples.n,
         "prompts": len(samples.prompts),

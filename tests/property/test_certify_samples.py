@@ -303,6 +303,22 @@ def test_relative_tolerance_with_negative_values_may_have_no_portfolio() -> None
     assert given.delta > 0
 
 
+def test_prompted_policies() -> None:
+    """The example that ships: 24 policies of a real model on 420 prompts, five rewards in [0, 1]."""
+    file = Path(__file__).parents[2] / "examples" / "prompted_policies" / "scores.parquet"
+    samples = palm.Samples.read(file, (0, 1))
+    assert (len(samples.prompts), samples.n, samples.d) == (420, 24, 5)
+    result = palm.certify_samples(samples, max_size=6)
+    assert palm.verify(result.certificate, file).delta == result.delta
+    assert verify_statistical(result.certificate, samples) < 1e-3  # no slack is given away
+
+    def other(**options: Any) -> float:
+        return palm.certify_samples(palm.Samples.read(file, (0, 1)), result.members, **options).delta
+
+    simultaneous, bernstein, hoeffding = other(simultaneous=True), other(method="bernstein"), other(method="hoeffding")
+    assert result.delta < simultaneous < bernstein < hoeffding
+
+
 def test_real_rewards(palm_data: Path) -> None:
     """27 agents judged on 144 test cases in four rewards on the scale 0 to 3."""
     with np.load(palm_data / "rewards" / "toolemu_agents" / "rewards.npz") as data:
