@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def test_replay_gives_the_falling_gap() -> None:
     calls, gaps = zip(*history, strict=True)
     assert copy.serialise() == search.serialise()
     assert calls[-1] == search.calls and gaps[-1] == pytest.approx(search.gap, abs=1e-12)
-    assert all(a >= b - 1e-12 for a, b in zip(gaps, gaps[1:], strict=False))
+    assert all(a >= b - 1e-12 for a, b in itertools.pairwise(gaps))
 
 
 def test_gap_against_calls() -> None:
