@@ -24,6 +24,8 @@ _HOME = {  # public name -> module; loaded on first use, so that `import palm_op
     "RecipeError": "errors",
     "StoreError": "errors",
     "ValueMatrix": "values",
+    "Plan": "planned",
+    "RewardTable": "rewards",
     "Baseline": "result",
     "Certificate": "result",
     "Certified": "result",
@@ -34,6 +36,10 @@ _HOME = {  # public name -> module; loaded on first use, so that `import palm_op
     "Settings": "result",
     "Status": "result",
     "Stop": "result",
+    "Ledger": "looks",
+    "Samples": "samples",
+    "CertifiedSamples": "certify_samples",
+    "certify_samples": "certify_samples",
     "solve": "solve",
     "certify": "certify",
     "verify": "certify",
@@ -44,6 +50,7 @@ _HOME = {  # public name -> module; loaded on first use, so that `import palm_op
     "SearchResult": "search",
     "baseline": "baseline",
     "metrics": "metrics",
+    "plan": "plan",
     "align": "align",
     "route": "route",
     "backends": "backends",
@@ -55,6 +62,8 @@ if TYPE_CHECKING:
     from palm_opt.baseline import baseline as baseline
     from palm_opt.certify import certify as certify
     from palm_opt.certify import verify as verify
+    from palm_opt.certify_samples import CertifiedSamples as CertifiedSamples
+    from palm_opt.certify_samples import certify_samples as certify_samples
     from palm_opt.cover import formulate as formulate
     from palm_opt.errors import BackendError as BackendError
     from palm_opt.errors import BackendNotFound as BackendNotFound
@@ -65,7 +74,10 @@ if TYPE_CHECKING:
     from palm_opt.errors import RecipeError as RecipeError
     from palm_opt.errors import StoreError as StoreError
     from palm_opt.frontier import frontier as frontier
+    from palm_opt.looks import Ledger as Ledger
     from palm_opt.metrics import metrics as metrics
+    from palm_opt.plan import plan as plan
+    from palm_opt.planned import Plan as Plan
     from palm_opt.result import Baseline as Baseline
     from palm_opt.result import Certificate as Certificate
     from palm_opt.result import Certified as Certified
@@ -76,7 +88,9 @@ if TYPE_CHECKING:
     from palm_opt.result import Settings as Settings
     from palm_opt.result import Status as Status
     from palm_opt.result import Stop as Stop
+    from palm_opt.rewards import RewardTable as RewardTable
     from palm_opt.route import route as route
+    from palm_opt.samples import Samples as Samples
     from palm_opt.search import Search as Search
     from palm_opt.search import SearchResult as SearchResult
     from palm_opt.separation import regret as regret

@@ -21,6 +21,13 @@ cdef extern from "palm.h" nogil:
                        const double *low, const double *high, uint8_t *state)
     void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const double *weights, double *opt,
                       int64_t *best)
+    enum:
+        PALM_GIBBS_LANES
+    void palm_gibbs(int64_t prompts, int64_t d, int64_t m, const int64_t *offsets, const double *scores,
+                    const double *log_q, const double *weights, double *sums, double *carry)
+    void palm_gibbs_bias(int64_t prompts, int64_t d, int64_t m, const int64_t *offsets, const double *scores,
+                         const double *log_q, const double *weights, double *opt, double *bias)
+    void palm_exp(int64_t n, const double *x, double *y)
     int64_t palm_local_work(int64_t rows, int64_t columns)
     int64_t palm_local(int64_t rows, int64_t columns, int64_t row_words, int64_t column_words, const uint64_t *by_row,
                        const uint64_t *by_column, const double *costs, const uint8_t *fixed, double budget,
@@ -145,6 +152,69 @@ def support(values, weights):
     with nogil:
         palm_support(n, d, m, &v[0, 0], &w[0, 0], &o[0], &k[0])
     return opt, best
+
+
+def _sample(offsets, scores, log_q, weights):
+    """Contiguous arguments of the Gibbs kernels, weights transposed and padded to whole lanes, checked."""
+    r = _matrix(scores, "scores")
+    w = _matrix(weights, "weights", r.shape[1])
+    q = np.ascontiguousarray(log_q, dtype=np.float64)
+    o = np.ascontiguousarray(offsets, dtype=np.int64)
+    if r.shape[1] > PALM_MAX_D:
+        raise ValueError(f"scores: at most {PALM_MAX_D} rewards are supported, got {r.shape[1]}")
+    if o.ndim != 1 or len(o) < 2 or o[0] != 0 or o[len(o) - 1] != len(r) or np.any(np.diff(o) < 1):
+        raise ValueError(f"offsets: expected increasing row numbers from 0 to {len(r)}")
+    if q.shape != (len(r),):
+        raise ValueError(f"log_q: expected shape ({len(r)},), one per response, got {q.shape}")
+    padded = np.zeros((r.shape[1], -(-len(w) // PALM_GIBBS_LANES) * PALM_GIBBS_LANES))
+    padded[:, :len(w)] = w.T
+    return o, r, q, padded
+
+
+def gibbs(offsets, scores, log_q, weights):
+    """Gibbs optima summed over prompts, see palm_gibbs: returns (sums, carry), both (m, d + 2): log Z, KL, rewards.
+
+    offsets (prompts + 1,), scores (rows, d), log_q (rows,), weights (m, d) divided by beta.
+    """
+    order, rewards, reference, padded = _sample(offsets, scores, log_q, weights)
+    cdef const int64_t[::1] o = order
+    cdef const double[:, ::1] r = rewards
+    cdef const double[::1] q = reference
+    cdef const double[:, ::1] w = padded
+    cdef int64_t prompts = o.shape[0] - 1, d = r.shape[1], m = w.shape[1]
+    sums, carry = np.empty((d + 2, m)), np.empty((d + 2, m))
+    cdef double[:, ::1] s = sums
+    cdef double[:, ::1] c = carry
+    with nogil:
+        palm_gibbs(prompts, d, m, &o[0], &r[0, 0], &q[0], &w[0, 0], &s[0, 0], &c[0, 0])
+    return sums[:, :len(weights)].T, carry[:, :len(weights)].T
+
+
+def gibbs_bias(offsets, scores, log_q, weights):
+    """log Z of every prompt and its jackknife bias, see palm_gibbs_bias: returns (opt, bias), both (prompts, m)."""
+    order, rewards, reference, padded = _sample(offsets, scores, log_q, weights)
+    cdef const int64_t[::1] o = order
+    cdef const double[:, ::1] r = rewards
+    cdef const double[::1] q = reference
+    cdef const double[:, ::1] w = padded
+    cdef int64_t prompts = o.shape[0] - 1, d = r.shape[1], m = w.shape[1]
+    opt, bias = np.empty((prompts, m)), np.empty((prompts, m))
+    cdef double[:, ::1] s = opt
+    cdef double[:, ::1] b = bias
+    with nogil:
+        palm_gibbs_bias(prompts, d, m, &o[0], &r[0, 0], &q[0], &w[0, 0], &s[0, 0], &b[0, 0])
+    return opt[:, :len(weights)], bias[:, :len(weights)]
+
+
+def exp(x):
+    """exp of numbers x <= 0, shape (n,), as the Gibbs kernels compute it, see palm_exp."""
+    cdef const double[::1] a = np.ascontiguousarray(x, dtype=np.float64)
+    result = np.empty(a.shape[0])
+    cdef double[::1] y = result
+    if a.shape[0]:
+        with nogil:
+            palm_exp(a.shape[0], &a[0], &y[0])
+    return result
 
 
 def local(by_row, by_column, costs, fixed, chosen, weight, random, double budget, int64_t steps):

@@ -77,6 +77,42 @@ void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const d
                   int64_t *best);
 
 /*
+ * Optimum under a KL penalty (docs/theory.md, L7). Of prompt x with responses y, reference probabilities q and rewards
+ * r the best policy for weight w is pi(y) = q(y) exp(w.r(y) / beta) / Z with Z = sum_y q(y) exp(w.r(y) / beta).
+ * palm_gibbs adds up over the prompts, for every weight,
+ *
+ *     log Z,  KL(pi || q) = sum_y pi(y) log(pi(y) / q(y)),  R_k = sum_y pi(y) r_k(y):
+ *
+ * beta log Z is the optimum of w.R - beta KL. One pass over the scores for 64 weights; nothing overflows, whatever the
+ * size of w.r / beta. Each sum is in the order of the prompts, its rounding errors apart.
+ *
+ *   prompts     number of prompts (>= 0)
+ *   d, m        rewards (1..PALM_MAX_D), weights (a multiple of PALM_GIBBS_LANES; pad with zeros)
+ *   offsets     (prompts + 1) rows of prompt x: offsets[x] .. offsets[x + 1] - 1, at least one
+ *   scores      (offsets[prompts], d) rewards r, finite
+ *   log_q       (offsets[prompts]) log q, finite, sum of q is 1 for every prompt
+ *   weights     (d, m) TRANSPOSED and divided by beta
+ *   sums        (d + 2, m) log Z, KL, R_1 .. R_d, summed over the prompts
+ *   carry       (d + 2, m) rounding errors of sums: sums + carry is the better sum
+ */
+enum { PALM_GIBBS_LANES = 8 };
+void palm_gibbs(int64_t prompts, int64_t d, int64_t m, const int64_t *offsets, const double *scores,
+                const double *log_q, const double *weights, double *sums, double *carry);
+
+/*
+ * The same log Z prompt by prompt, and its delete-one jackknife bias (n - 1) (mean_y log Z_y - log Z), where Z_y leaves
+ * out response y and divides the other q by their sum (Quenouille 1956); NaN with a single response.
+ *
+ *   opt, bias   (prompts, m); the other arguments as in palm_gibbs
+ */
+void palm_gibbs_bias(int64_t prompts, int64_t d, int64_t m, const int64_t *offsets, const double *scores,
+                     const double *log_q, const double *weights, double *opt, double *bias);
+
+/* y_i = exp(x_i) for x_i <= 0, within 4e-16 of its value; exp(-708) below -708. The exponential of palm_gibbs, for
+ * tests. */
+void palm_exp(int64_t n, const double *x, double *y);
+
+/*
  * Local search for a set cover within a budget: row weighting, one column out and others in a step.
  *
  *   rows, columns          the cover; row_words >= rows / 64 and column_words >= columns / 64 are the strides below

@@ -89,7 +89,7 @@ def baseline(
 
 
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Values file: .csv, .parquet or .npz.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Values, samples or scores: .csv, .parquet or .npz.")],
     csv: Annotated[
         bool, typer.Option("--csv", help="As CSV with round-trip floats, for the standalone checker.")
     ] = False,
@@ -109,16 +109,24 @@ def export(
         typer.Option(metavar="FILE", help="For --mps: witness weights (CSV), or a certificate (.json) for its own."),
     ] = None,
     seed: opt.Seed = None,
+    scores: Annotated[bool, typer.Option("--scores", help="FILE holds scores of responses, as plan reads.")] = False,
+    prompt: Annotated[str | None, typer.Option(metavar="COL", help="With --scores: the column of prompts.")] = None,
+    log_weight: Annotated[
+        str | None, typer.Option(metavar="COL", help="With --scores: the column of log-weights.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write. Default: stdout.")] = None,
     json: opt.Json = False,
 ) -> None:
-    """Convert a values file to CSV, or write its cover problem as MPS.
+    """Convert values, samples or scores to CSV, or write the cover problem of values as MPS.
 
     CSV: the numbers read back exactly: the file that a certificate is checked against. MPS: the set cover over witness
     weights, whose optimum is a lower bound on the cost of a portfolio. With --weights CERTIFICATE.json the problem and
     the weights are the certificate's, and an exact solver finds at least its lower bound.
     """
     from palm_opt.cli.master import master_text
+    from palm_opt.cli.planning import export_scores
+    from palm_opt.cli.sampling import samples_text
+    from palm_opt.samples_files import holds_samples
     from palm_opt.storage import write_text
 
     if csv == mps:
@@ -130,9 +138,16 @@ def export(
     if csv:
         for name in chosen:
             raise typer.BadParameter(f"--{name} goes with --mps; --csv writes the numbers as they are")
+    said: dict[str, Any]
+    if csv and scores:  # streamed: such tables may be large
+        export_scores(file, rewards, prompt, log_weight, out, json)
+        return
+    if csv and holds_samples(file):
+        text, said, summary = samples_text(file, rewards, id)
+    elif csv:
         matrix = opt.read_values(file, id, rewards, cost, None)
         text = matrix.to_csv()
-        said: dict[str, Any] = {"candidates": matrix.n, "rewards": matrix.rewards, "id": matrix.id_column}
+        said = {"candidates": matrix.n, "rewards": matrix.rewards, "id": matrix.id_column}
         summary = f"{matrix.n} candidates x {matrix.d} rewards"
     else:
         text, said = master_text(file, given(rewards=rewards, id=id, cost=cost) | chosen)

@@ -1,0 +1,202 @@
+"""Commands about samples of many prompts: certify-samples, and their export as CSV."""
+
+from __future__ import annotations
+
+import enum
+import math
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from palm_opt.cli import options as opt
+from palm_opt.cli.options import given
+from palm_opt.cli.output import emit, emit_json, facts, short, table
+from palm_opt.cli.solving import CertificateFile, check_outputs
+
+if TYPE_CHECKING:
+    from palm_opt.certify_samples import CertifiedSamples
+    from palm_opt.samples import Samples
+
+__all__ = ["certify_samples", "samples_text"]
+
+
+class Method(enum.StrEnum):
+    """The confidence bound."""
+
+    BETTING = "betting"
+    BERNSTEIN = "bernstein"
+    HOEFFDING = "hoeffding"
+
+
+class Units(enum.StrEnum):
+    """The units of delta."""
+
+    NONE = "none"
+    RANGES = "ranges"
+
+
+def certify_samples(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="SAMPLES", help="One row a generation (.parquet, .csv), or arrays (.npz)."),
+    ],
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option("--range", metavar="LO:HI", help="Declared bounds of the rewards: one for all, or one each."),
+    ] = None,
+    rewards: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Reward columns. Default: the numeric ones but generation and kl.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="COL", help="Column of prompts. Default: prompt.")] = None,
+    id: Annotated[
+        str | None,
+        typer.Option("--id", metavar="COL", help="Column of candidates. Default: candidate, member or policy."),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of clusters of related prompts. Default: cluster, if any.")
+    ] = None,
+    scale: Annotated[
+        Units | None, typer.Option(help="Units of delta: those of the rewards, or of their ranges.")
+    ] = None,
+    members: Annotated[
+        str | None, typer.Option(metavar="X,Y", help="A portfolio fixed in advance. Default: chosen on one half.")
+    ] = None,
+    max_size: Annotated[int | None, typer.Option(metavar="K", min=1, help="At most K members are chosen.")] = None,
+    epsilon: opt.Epsilon = None,
+    alpha: Annotated[float | None, typer.Option(metavar="A", help="Probability of a false certificate.")] = None,
+    split: Annotated[float | None, typer.Option(metavar="F", help="Share of the prompts that chooses.")] = None,
+    method: Annotated[Method | None, typer.Option(help="Confidence bound.")] = None,
+    simultaneous: Annotated[
+        bool, typer.Option("--simultaneous", help="Bounds for all candidates at once; delta does not need them.")
+    ] = False,
+    look: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="The number of this look at the same prompts: 1, 2, ...")
+    ] = None,
+    ledger: Annotated[Path | None, typer.Option(metavar="FILE", help="Count the looks in this file.")] = None,
+    target: Annotated[
+        float | None, typer.Option(metavar="D", help="Say how many prompts this delta would take. Default: half.")
+    ] = None,
+    seed: opt.Seed = None,
+    time_limit: opt.TimeLimit = None,
+    certificate: CertificateFile = None,
+    json: opt.Json = False,
+) -> None:
+    """Certify a portfolio for all prompts like these.
+
+    One half of the prompts chooses the members, the other half certifies delta with confidence 1 - alpha.
+    """
+    import palm_opt
+
+    check_outputs(certificate, None, None)
+    reading = given(prompt=prompt, candidate=id, cluster=cluster, scale=None if scale is None else scale.value)
+    samples = palm_opt.Samples.read(file, _ranges(ranges), opt.names(rewards, "--rewards"), **reading)
+    result = palm_opt.certify_samples(
+        samples,
+        members=opt.names(members, "--members"),
+        max_size=max_size,
+        look=look,
+        ledger=None if ledger is None else palm_opt.Ledger(ledger),
+        simultaneous=simultaneous,
+        settings=palm_opt.Settings(**given(time_limit=time_limit, seed=seed)),
+        **given(epsilon=epsilon, alpha=alpha, split=split, seed=seed, method=None if method is None else method.value),
+    )
+    if certificate:
+        result.certificate.write(certificate)
+    goal = result.delta / 2 if target is None else target
+    needed = result.prompts_needed(goal)
+    if json:
+        emit_json({**_document(result, certificate), "prompts_needed": {"delta": goal, "prompts": needed}})
+    else:
+        _print(samples, file, result, goal, needed, certificate)
+
+
+def _ranges(texts: list[str] | None) -> Any:
+    """Read LO:HI, once for all rewards or once each, also with commas between."""
+    if not texts:
+        return None
+    pairs = []
+    for text in ",".join(texts).split(","):
+        low, _, high = text.partition(":")
+        try:
+            pairs.append((float(low), float(high)))
+        except ValueError:
+            raise typer.BadParameter(f"--range: expected LO:HI, got {text!r}") from None
+    return pairs[0] if len(pairs) == 1 else pairs
+
+
+def _document(result: CertifiedSamples, certificate: Path | None) -> dict[str, Any]:
+    """The JSON object of `certify-samples --json`."""
+    from palm_opt import __version__
+
+    return {
+        "members": result.members,
+        "indices": result.indices,
+        "size": result.size,
+        "epsilon": result.epsilon,
+        "delta": result.delta,
+        "alpha": result.alpha,
+        "level": result.level,
+        "method": result.method,
+        "look": result.look,
+        "simultaneous": result.simultaneous,
+        "worst": dict(zip(("candidate", "reward"), result.worst, strict=True)),
+        "estimate": result.estimate,
+        "selection": result.selection,
+        "certification": result.certification,
+        "clipped": result.clipped,
+        "certificate": certificate,
+        "version": __version__,
+    }
+
+
+def _print(
+    samples: Samples, file: Path, result: CertifiedSamples, goal: float, needed: float, certificate: Path | None
+) -> None:
+    """Print the certificate for people."""
+    from palm_opt.report.wording import number
+
+    sure = f"{100 * (1 - result.alpha):g} %"
+    serve = (
+        f"{result.size} of {samples.n} candidates serve" if result.size > 1 else f"1 of {samples.n} candidates serves"
+    )
+    emit(f"CERTIFIED: {serve} every preference within {number(result.delta)}, confidence {sure}.")
+    emit()
+    means = samples.values().array
+    rows = [[short(samples.names[i]), *map(number, means[i, :8])] for i in result.indices]
+    emit(table(["member", *(short(name, 24) for name in samples.rewards[:8])], rows))
+    emit()
+    unit = "prompts" if samples.clusters is None else "clusters"
+    many = f"about {needed:,.0f} certification {unit}" if math.isfinite(needed) else f"no number of {unit} like these"
+    notes = [
+        ("delta", f"{number(result.delta, 6)}; epsilon {number(result.epsilon)}, {result.method} bound"),
+        ("without confidence", f"{number(result.estimate, 6)} on the certification half: no promise"),
+        ("decided by", f"candidate {short(result.worst[0])}, reward {short(result.worst[1])}"),
+        (unit, f"{result.selection} chose, {result.certification} certified"),
+        (f"for delta {number(goal)}", f"{many}, an estimate"),
+    ]
+    if result.look:
+        notes.append(("look", f"{result.look}, at level {number(result.level)}"))
+    if any(result.clipped.values()):
+        told = ", ".join(f"{name} {count}" for name, count in result.clipped.items() if count)
+        notes.append(("clipped", f"{told} of {len(samples.rows)} each; the promise is about clipped rewards"))
+    if certificate:
+        check = shlex.join(["palm-opt", "verify", str(certificate), str(file)])
+        notes.append(("certificate", f"{certificate}; to check it: {check}"))
+    emit(facts(notes))
+
+
+def samples_text(file: Path, rewards: str | None, id: str | None) -> tuple[str, dict[str, Any], str]:
+    """Samples as CSV, the file that a certificate is checked against, and what to say of it."""
+    from palm_opt.samples import Samples
+
+    any_range = (0.0, 1.0)  # it plays no part in the file
+    samples = Samples.read(file, any_range, opt.names(rewards, "--rewards"), candidate=id)
+    said = {
+        "candidates": samples.n,
+        "prompts": len(samples.prompts),
+        "rows": len(samples.rows),
+        "rewards": samples.rewards,
+    }
+    return samples.to_csv(), said, f"{len(samples.prompts)} prompts x {samples.n} candidates x {samples.d} rewards"
