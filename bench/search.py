@@ -6,8 +6,8 @@ Sets are those of bench/oracle_sets.py. "adaptive", "uniform" and "random" are `
 median over the seeds); "tuned lattice" is the coarsest lattice that certifies, found after the fact, and "lazy" scans
 that lattice in its order. "LinearSupport" is morl-baselines 1.3.0 (optimistic linear support), run only where it can be
 imported (pip install morl-baselines pycddlib==2.1.6), under a time limit; it stops by its own floats,
-`gap_with_them` is that of its answers (and of the unit weights that it did not ask) by our bound; --peer-only adds it to
-the results in --json. Seconds are CPU seconds of this process without the oracle, of ask and tell; `result_seconds`
+`gap_with_them` is that of its answers (and of the unit weights that it did not ask) by our bound; --peer-only adds it
+to the results in --json. Seconds are CPU seconds of this process without the oracle, of ask and tell; `result_seconds`
 those of choosing the members, both proofs and the exact check of the certificate. Every adaptive stop is certified by
 the exact checker; `violations` counts what another check finds: HiGHS at up to 300 corners, and 10^6 random weights
 over the seeds.
