@@ -14,7 +14,7 @@ if os.environ.get("PALM_SANITIZE"):
     flags += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g"]
     link += ["-fsanitize=address,undefined"]
 
-KERNELS = ["game", "skyline", "coverage", "local", "probe"]
+KERNELS = ["game", "skyline", "coverage", "local", "probe", "envelope", "outer", "gibbs"]
 extension = Extension(
     "palm_opt._core",
     ["src/_core.pyx", *(f"src/{name}.c" for name in KERNELS)],

@@ -24,6 +24,8 @@ _HOME = {  # public name -> module; loaded on first use, so that `import palm_op
     "RecipeError": "errors",
     "StoreError": "errors",
     "ValueMatrix": "values",
+    "Plan": "planned",
+    "RewardTable": "rewards",
     "Baseline": "result",
     "Certificate": "result",
     "Certified": "result",
@@ -44,8 +46,11 @@ _HOME = {  # public name -> module; loaded on first use, so that `import palm_op
     "regret": "separation",
     "formulate": "cover",
     "frontier": "frontier",
+    "Search": "search",
+    "SearchResult": "search",
     "baseline": "baseline",
     "metrics": "metrics",
+    "plan": "plan",
     "align": "align",
     "route": "route",
     "backends": "backends",
@@ -71,6 +76,8 @@ if TYPE_CHECKING:
     from palm_opt.frontier import frontier as frontier
     from palm_opt.looks import Ledger as Ledger
     from palm_opt.metrics import metrics as metrics
+    from palm_opt.plan import plan as plan
+    from palm_opt.planned import Plan as Plan
     from palm_opt.result import Baseline as Baseline
     from palm_opt.result import Certificate as Certificate
     from palm_opt.result import Certified as Certified
@@ -81,8 +88,11 @@ if TYPE_CHECKING:
     from palm_opt.result import Settings as Settings
     from palm_opt.result import Status as Status
     from palm_opt.result import Stop as Stop
+    from palm_opt.rewards import RewardTable as RewardTable
     from palm_opt.route import route as route
     from palm_opt.samples import Samples as Samples
+    from palm_opt.search import Search as Search
+    from palm_opt.search import SearchResult as SearchResult
     from palm_opt.separation import regret as regret
     from palm_opt.solve import solve as solve
     from palm_opt.values import ValueMatrix as ValueMatrix

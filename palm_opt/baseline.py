@@ -35,6 +35,7 @@ def baseline(
         independent uniform weights; "grid", every point of the paper's hybrid grid for (epsilon, delta), then a greedy
         cover of the grid with as many members as `size` allows.
     seed : for "random".
+    epsilon, delta : for "grid", both above 0.
 
     Returns
     -------
@@ -48,6 +49,8 @@ def baseline(
     elif kind == "random":
         weights = sample(np.random.default_rng(seed), size, pool.d)
     elif kind == "grid":
+        if not (0 < epsilon < math.inf and 0 < delta < math.inf):
+            raise ProblemError(f"baseline 'grid': expected epsilon, delta > 0 and finite, got {epsilon}, {delta}")
         try:
             weights = hybrid_grid(pool.d, epsilon, delta)
         except (ValueError, ZeroDivisionError, OverflowError) as error:

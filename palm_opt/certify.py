@@ -16,6 +16,8 @@ from palm_opt.errors import ProblemError
 from palm_opt.exact import Weight
 from palm_opt.proof import assemble, ceil_float, check_quality, games, prove_quality
 from palm_opt.result import Certified
+from palm_opt.rewards import RewardTable
+from palm_opt.samples import Samples
 from palm_opt.values import ValueMatrix
 
 __all__ = ["certify", "verify"]
@@ -149,16 +151,19 @@ def read_subject(path: str | Path, document: checker.Document) -> checker.Subjec
     """Read the file that a certificate is about; a CSV without anything but the checker."""
     if Path(path).suffix.lower() not in (".parquet", ".npz"):
         return checker.read_subject(path, document)
+    subject, scale = document["subject"], document.get("scale", "none")  # of answers there is none
     if document["kind"] == "statistical":
-        from palm_opt.samples import Samples
-
-        ranges = [(float.fromhex(low), float.fromhex(high)) for low, high in document["ranges"]]
-        return Samples.read(path, ranges, document["subject"]["rewards"], scale=document["scale"]).problem()
-    if document["kind"] != "exact":
-        kind = document["kind"]
-        raise ProblemError(f"{path}: a certificate of kind {kind} is checked against a CSV file; export this one first")
-    subject, scale = document["subject"], document["scale"]
+        return Samples.read(path, _pairs(document["ranges"]), subject["rewards"], scale=scale).problem()
     if not isinstance(scale, str):
-        scale = [(float.fromhex(low), float.fromhex(high)) for low, high in scale]
-    read = ValueMatrix.read(path, id=subject["id"], rewards=subject["rewards"], cost=subject["cost"], scale=scale)
-    return read.problem()
+        scale = _pairs(scale)
+    if document["kind"] == "exact":
+        read = ValueMatrix.read(path, id=subject["id"], rewards=subject["rewards"], cost=subject["cost"], scale=scale)
+        return read.problem()
+    if subject["type"] == "scores":
+        columns = {"prompt": subject["prompt"], "log_weight": subject["log_weight"]}
+        return RewardTable.read(path, subject["rewards"], **columns, scale=scale).problem()
+    raise ProblemError(f"{path}: answers are checked against a CSV file; export this one first")
+
+
+def _pairs(ranges: Iterable[tuple[str, str]]) -> list[tuple[float, float]]:
+    return [(float.fromhex(low), float.fromhex(high)) for low, high in ranges]

@@ -68,7 +68,7 @@ class Relaxation:
         self.idle = np.empty(0, dtype=np.int64)
         self.columns = np.empty(0, dtype=np.int64)
         self.place: dict[int, int] = {}
-        self.inside: frozenset[int] = frozenset()
+        self.inside = frozenset(pool.required)
         self.outside: frozenset[int] = frozenset(pool.forbidden)
         self.work = {"lps": 0, "lp_iterations": 0, "pricings": 0}
         solver = self.solver = highspy.Highs()
@@ -231,7 +231,9 @@ class Relaxation:
         matrix = self.witnesses.coverage(columns)
         room = self.pool.values.costs[columns].copy()
         y = np.zeros(len(matrix))
-        for row in np.argsort(matrix.sum(axis=1), kind="stable").tolist():
+        order = np.argsort(matrix.sum(axis=1), kind="stable")
+        order = order[~self.witnesses.coverage(sorted(self.inside))[order].any(axis=1)]
+        for row in order.tolist():
             y[row] = room[matrix[row]].min(initial=math.inf)
             room[matrix[row]] -= y[row]
         rows = np.flatnonzero(y > 0)

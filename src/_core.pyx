@@ -3,6 +3,8 @@
 
 import numpy as np
 
+cimport cython
+
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 
@@ -19,6 +21,13 @@ cdef extern from "palm.h" nogil:
                        const double *low, const double *high, uint8_t *state)
     void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const double *weights, double *opt,
                       int64_t *best)
+    enum:
+        PALM_GIBBS_LANES
+    void palm_gibbs(int64_t prompts, int64_t d, int64_t m, const int64_t *offsets, const double *scores,
+                    const double *log_q, const double *weights, double *sums, double *carry)
+    void palm_gibbs_bias(int64_t prompts, int64_t d, int64_t m, const int64_t *offsets, const double *scores,
+                         const double *log_q, const double *weights, double *opt, double *bias)
+    void palm_exp(int64_t n, const double *x, double *y)
     int64_t palm_local_work(int64_t rows, int64_t columns)
     int64_t palm_local(int64_t rows, int64_t columns, int64_t row_words, int64_t column_words, const uint64_t *by_row,
                        const uint64_t *by_column, const double *costs, const uint8_t *fixed, double budget,
@@ -27,6 +36,42 @@ cdef extern from "palm.h" nogil:
     int64_t palm_probe(int64_t m, int64_t d, int64_t h, int64_t s, const double *hull, const double *values,
                        const double *mass, double epsilon, double delta, int64_t tries, uint64_t *random,
                        double *weights, double *coverage)
+    ctypedef struct palm_corners:
+        int64_t d, capacity, used, spare, heap_size, births
+        double *weight
+        double *value
+        double *radius
+        double *mass
+        double *bound
+        double *key
+        int32_t *active
+        int32_t *neighbour
+        int32_t *basis
+        int32_t *known
+        int32_t *exact
+        int32_t *heap
+        int32_t *place
+        int64_t *birth
+    ctypedef struct palm_promise:
+        double keep, delta, eta, gamma, resolution
+        const double *unit
+    ctypedef struct palm_outer:
+        int64_t d, count, stride, lps, pivots
+        const double *column
+        const double *cost
+    void palm_corners_start(palm_corners *c, const double *point, const palm_promise *promise)
+    int64_t palm_corners_side(const palm_corners *c, const double *point, double size, uint8_t *state)
+    int64_t palm_corners_crossings(const palm_corners *c, const uint8_t *state)
+    int64_t palm_corners_cut(palm_corners *c, int64_t policy, const double *points, const uint8_t *state,
+                             const palm_promise *promise, int64_t *table, int64_t table_size, int32_t *edge)
+    void palm_corners_rekey(palm_corners *c, const palm_promise *promise)
+    void palm_corners_remove(palm_corners *c, int64_t slot)
+    void palm_corners_insert(palm_corners *c, int64_t slot)
+    double palm_outer_solve(palm_outer *o, const double *w, int32_t *basis, int64_t known, double *share,
+                            double *price)
+    void palm_outer_corners(palm_outer *o, palm_corners *c, const palm_promise *promise, int64_t count,
+                            const int32_t *corners)
+    int64_t palm_refine(palm_outer *o, palm_corners *c, const palm_promise *promise, double stop)
 
 
 MAX_REWARDS = PALM_MAX_D
@@ -109,6 +154,69 @@ def support(values, weights):
     return opt, best
 
 
+def _sample(offsets, scores, log_q, weights):
+    """Contiguous arguments of the Gibbs kernels, weights transposed and padded to whole lanes, checked."""
+    r = _matrix(scores, "scores")
+    w = _matrix(weights, "weights", r.shape[1])
+    q = np.ascontiguousarray(log_q, dtype=np.float64)
+    o = np.ascontiguousarray(offsets, dtype=np.int64)
+    if r.shape[1] > PALM_MAX_D:
+        raise ValueError(f"scores: at most {PALM_MAX_D} rewards are supported, got {r.shape[1]}")
+    if o.ndim != 1 or len(o) < 2 or o[0] != 0 or o[len(o) - 1] != len(r) or np.any(np.diff(o) < 1):
+        raise ValueError(f"offsets: expected increasing row numbers from 0 to {len(r)}")
+    if q.shape != (len(r),):
+        raise ValueError(f"log_q: expected shape ({len(r)},), one per response, got {q.shape}")
+    padded = np.zeros((r.shape[1], -(-len(w) // PALM_GIBBS_LANES) * PALM_GIBBS_LANES))
+    padded[:, :len(w)] = w.T
+    return o, r, q, padded
+
+
+def gibbs(offsets, scores, log_q, weights):
+    """Gibbs optima summed over prompts, see palm_gibbs: returns (sums, carry), both (m, d + 2): log Z, KL, rewards.
+
+    offsets (prompts + 1,), scores (rows, d), log_q (rows,), weights (m, d) divided by beta.
+    """
+    order, rewards, reference, padded = _sample(offsets, scores, log_q, weights)
+    cdef const int64_t[::1] o = order
+    cdef const double[:, ::1] r = rewards
+    cdef const double[::1] q = reference
+    cdef const double[:, ::1] w = padded
+    cdef int64_t prompts = o.shape[0] - 1, d = r.shape[1], m = w.shape[1]
+    sums, carry = np.empty((d + 2, m)), np.empty((d + 2, m))
+    cdef double[:, ::1] s = sums
+    cdef double[:, ::1] c = carry
+    with nogil:
+        palm_gibbs(prompts, d, m, &o[0], &r[0, 0], &q[0], &w[0, 0], &s[0, 0], &c[0, 0])
+    return sums[:, :len(weights)].T, carry[:, :len(weights)].T
+
+
+def gibbs_bias(offsets, scores, log_q, weights):
+    """log Z of every prompt and its jackknife bias, see palm_gibbs_bias: returns (opt, bias), both (prompts, m)."""
+    order, rewards, reference, padded = _sample(offsets, scores, log_q, weights)
+    cdef const int64_t[::1] o = order
+    cdef const double[:, ::1] r = rewards
+    cdef const double[::1] q = reference
+    cdef const double[:, ::1] w = padded
+    cdef int64_t prompts = o.shape[0] - 1, d = r.shape[1], m = w.shape[1]
+    opt, bias = np.empty((prompts, m)), np.empty((prompts, m))
+    cdef double[:, ::1] s = opt
+    cdef double[:, ::1] b = bias
+    with nogil:
+        palm_gibbs_bias(prompts, d, m, &o[0], &r[0, 0], &q[0], &w[0, 0], &s[0, 0], &b[0, 0])
+    return opt[:, :len(weights)], bias[:, :len(weights)]
+
+
+def exp(x):
+    """exp of numbers x <= 0, shape (n,), as the Gibbs kernels compute it, see palm_exp."""
+    cdef const double[::1] a = np.ascontiguousarray(x, dtype=np.float64)
+    result = np.empty(a.shape[0])
+    cdef double[::1] y = result
+    if a.shape[0]:
+        with nogil:
+            palm_exp(a.shape[0], &a[0], &y[0])
+    return result
+
+
 def local(by_row, by_column, costs, fixed, chosen, weight, random, double budget, int64_t steps):
     """Local search for a cover, see palm_local: writes into chosen (columns,) uint8, weight (rows,) int64 and
     random (1,) uint64; returns (steps done, rows left uncovered). by_row (rows, words), by_column (columns, words)."""
@@ -149,3 +257,209 @@ def probe(weights, hull, values, mass, random, double epsilon, double delta, int
         palm_probe(m, d, u.shape[1], v.shape[1], &u[0, 0], &v[0, 0], &x[0], epsilon, delta, tries, &state[0], &w[0, 0],
                    &c[0])
     return found, coverage
+
+
+@cython.auto_pickle(False)
+cdef class Outer:
+    """The linear program of an outer bound, see palm_outer. It grows by `add`; its first d columns come first."""
+
+    cdef palm_outer o
+    cdef readonly object column, cost
+
+    def __init__(self, d):
+        if not 1 <= d <= PALM_MAX_D:
+            raise ValueError(f"d: expected 1 to {PALM_MAX_D} rewards, got {d}")
+        self.o.d, self.o.count, self.o.lps, self.o.pivots = d, 0, 0, 0
+        self.column, self.cost = np.zeros((d, 64)), np.zeros(64)
+        self._point()
+
+    cdef _point(self):
+        cdef double[:, ::1] column = self.column
+        cdef double[::1] cost = self.cost
+        self.o.stride, self.o.column, self.o.cost = column.shape[1], &column[0, 0], &cost[0]
+
+    @property
+    def count(self):
+        """Columns so far."""
+        return self.o.count
+
+    @property
+    def lps(self):
+        """Linear programs solved."""
+        return self.o.lps
+
+    @property
+    def pivots(self):
+        """Pivots done."""
+        return self.o.pivots
+
+    def add(self, column, cost):
+        """Add a column, shape (d,), with its cost; the first d must be positive multiples of the unit vectors."""
+        if self.o.count == self.o.stride:
+            self.column = np.concatenate([self.column, np.zeros_like(self.column)], axis=1)
+            self.cost = np.concatenate([self.cost, np.zeros_like(self.cost)])
+            self._point()
+        self.column[:, self.o.count] = column
+        self.cost[self.o.count] = cost
+        self.o.count += 1
+
+    def solve(self, weight):
+        """The bound at a weight, shape (d,): (bound, basis (d,), share (d,), price (d,))."""
+        cdef int64_t d = self.o.d
+        cdef const double[::1] w = np.ascontiguousarray(weight, dtype=np.float64)
+        if w.shape[0] != d or self.o.count < d:
+            raise ValueError(f"weight: expected {d} entries and at least as many columns")
+        basis, share, price = np.zeros(d, dtype=np.int32), np.empty(d), np.empty(d)
+        cdef int32_t[::1] b = basis
+        cdef double[::1] s = share
+        cdef double[::1] p = price
+        cdef double bound
+        with nogil:
+            bound = palm_outer_solve(&self.o, &w[0], &b[0], 0, &s[0], &p[0])
+        return bound, basis, share, price
+
+
+cdef double *_doubles(array):
+    cdef double[::1] flat = array.reshape(-1)
+    return &flat[0]
+
+
+cdef int32_t *_integers(array):
+    cdef int32_t[::1] flat = array.reshape(-1)
+    return &flat[0]
+
+
+@cython.auto_pickle(False)
+cdef class Corners:
+    """Corners of an upper envelope, see palm_corners.
+
+    `arrays` holds the arrays of the struct by name; they grow, so look them up again after `cut`.
+    """
+
+    cdef palm_corners c
+    cdef palm_promise promise
+    cdef readonly dict arrays
+    cdef object unit
+
+    def __init__(self, unit, keep, delta, eta, gamma, resolution):
+        self.unit = np.array(unit, dtype=np.float64)
+        d = len(self.unit)
+        if not 1 <= d <= PALM_MAX_D:
+            raise ValueError(f"unit: expected 1 to {PALM_MAX_D} rewards, got {d}")
+        self.promise.keep, self.promise.delta, self.promise.eta = keep, delta, eta
+        self.promise.gamma, self.promise.resolution, self.promise.unit = gamma, resolution, _doubles(self.unit)
+        self.c.d, self.c.used, self.c.heap_size, self.c.births, self.c.spare = d, 0, 0, 0, -1
+        self.arrays = {}
+        self._grow(max(64, d))
+
+    @property
+    def used(self):
+        """Slots taken so far; place[slot] == -2 says that one is free."""
+        return self.c.used
+
+    @property
+    def births(self):
+        """Corners ever made."""
+        return self.c.births
+
+    def _grow(self, capacity):
+        cdef int64_t[::1] birth
+        d, used = self.c.d, self.c.used
+        shapes = {name: capacity for name in ("value", "radius", "mass", "bound", "key")}
+        shapes |= {name: capacity for name in ("known", "exact", "heap", "place", "birth")}
+        shapes |= {name: (capacity, d) for name in ("weight", "active", "neighbour", "basis")}
+        for name, shape in shapes.items():
+            doubles = name in ("weight", "value", "radius", "mass", "bound", "key")
+            array = np.zeros(shape, dtype=np.float64 if doubles else np.int64 if name == "birth" else np.int32)
+            if used:
+                array[:used] = self.arrays[name][:used]
+            self.arrays[name] = array
+        self.c.capacity = capacity
+        self.c.weight, self.c.value = _doubles(self.arrays["weight"]), _doubles(self.arrays["value"])
+        self.c.radius, self.c.mass = _doubles(self.arrays["radius"]), _doubles(self.arrays["mass"])
+        self.c.bound, self.c.key = _doubles(self.arrays["bound"]), _doubles(self.arrays["key"])
+        self.c.active, self.c.neighbour = _integers(self.arrays["active"]), _integers(self.arrays["neighbour"])
+        self.c.basis, self.c.known = _integers(self.arrays["basis"]), _integers(self.arrays["known"])
+        self.c.exact, self.c.heap = _integers(self.arrays["exact"]), _integers(self.arrays["heap"])
+        self.c.place = _integers(self.arrays["place"])
+        birth = self.arrays["birth"]
+        self.c.birth = &birth[0]
+
+    cdef int64_t _slot(self, slot) except -1:
+        if not 0 <= slot < self.c.used or self.arrays["place"][slot] == -2:
+            raise ValueError(f"slot: expected a corner, got {slot}")
+        return slot
+
+    def start(self, point):
+        """The corners of one policy, shape (d,); call `rekey` once bounds are known."""
+        cdef const double[::1] a = np.ascontiguousarray(point, dtype=np.float64)
+        if a.shape[0] != self.c.d:
+            raise ValueError(f"point: expected {self.c.d} entries, got {a.shape[0]}")
+        palm_corners_start(&self.c, &a[0], &self.promise)
+
+    def side(self, point, double size):
+        """Where a point, shape (d,), lies: (state (used,) of uint8, number left open)."""
+        cdef const double[::1] a = np.ascontiguousarray(point, dtype=np.float64)
+        if a.shape[0] != self.c.d or self.c.used == 0:
+            raise ValueError(f"point: expected {self.c.d} entries after start, got {a.shape[0]}")
+        state = np.empty(self.c.used, dtype=np.uint8)
+        cdef uint8_t[::1] s = state
+        cdef int64_t left
+        with nogil:
+            left = palm_corners_side(&self.c, &a[0], size, &s[0])
+        return state, left
+
+    def cut(self, int64_t policy, points, state):
+        """Cut off the corners whose state is 1; returns the number of new ones, -1 for states of no polyhedron."""
+        cdef const double[:, ::1] a = _matrix(points, "points", self.c.d)
+        cdef const uint8_t[::1] s = np.ascontiguousarray(state, dtype=np.uint8)
+        if s.shape[0] != self.c.used or not 0 < policy < a.shape[0]:
+            raise ValueError(f"state, policy: expected {self.c.used} states and a policy with a point")
+        cdef int64_t crossings = palm_corners_crossings(&self.c, &s[0]), size = 16, new
+        if crossings == 0:
+            return 0
+        while size < 2 * self.c.d * crossings:
+            size *= 2
+        if self.c.used + crossings > self.c.capacity:
+            self._grow(max(2 * self.c.capacity, self.c.used + crossings))
+        cdef int64_t[::1] table = np.empty(size, dtype=np.int64)
+        cdef int32_t[::1] edge = np.empty(crossings, dtype=np.int32)
+        with nogil:
+            new = palm_corners_cut(&self.c, policy, &a[0, 0], &s[0], &self.promise, &table[0], size, &edge[0])
+        return new
+
+    def rekey(self):
+        """Recompute all keys and the heap from the bounds."""
+        palm_corners_rekey(&self.c, &self.promise)
+
+    def remove(self, slot):
+        """Take a corner out of the heap, if it is there."""
+        if self.arrays["place"][self._slot(slot)] >= 0:
+            palm_corners_remove(&self.c, slot)
+
+    def insert(self, slot):
+        """Put a corner back into the heap, if it is not there."""
+        if self.arrays["place"][self._slot(slot)] == -1:
+            palm_corners_insert(&self.c, slot)
+
+    def solve(self, Outer outer, slots):
+        """Solve the linear programs of some corners, and update their bounds and keys."""
+        cdef const int32_t[::1] i = np.ascontiguousarray(slots, dtype=np.int32)
+        for slot in slots:
+            self._slot(slot)
+        self._check(outer)
+        if i.shape[0]:
+            with nogil:
+                palm_outer_corners(&outer.o, &self.c, &self.promise, i.shape[0], &i[0])
+
+    def top(self, Outer outer, double stop):
+        """The corner with the largest key, see palm_refine; -1 if the heap is empty."""
+        cdef int64_t slot
+        self._check(outer)
+        with nogil:
+            slot = palm_refine(&outer.o, &self.c, &self.promise, stop)
+        return slot
+
+    cdef _check(self, Outer outer):
+        if outer.o.d != self.c.d or outer.o.count < self.c.d:
+            raise ValueError("outer: expected as many rewards as the corners have, and the unit columns")

@@ -77,6 +77,42 @@ void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const d
                   int64_t *best);
 
 /*
+ * Optimum under a KL penalty (docs/theory.md, L7). Of prompt x with responses y, reference probabilities q and rewards
+ * r the best policy for weight w is pi(y) = q(y) exp(w.r(y) / beta) / Z with Z = sum_y q(y) exp(w.r(y) / beta).
+ * palm_gibbs adds up over the prompts, for every weight,
+ *
+ *     log Z,  KL(pi || q) = sum_y pi(y) log(pi(y) / q(y)),  R_k = sum_y pi(y) r_k(y):
+ *
+ * beta log Z is the optimum of w.R - beta KL. One pass over the scores for 64 weights; nothing overflows, whatever the
+ * size of w.r / beta. Each sum is in the order of the prompts, its rounding errors apart.
+ *
+ *   prompts     number of prompts (>= 0)
+ *   d, m        rewards (1..PALM_MAX_D), weights (a multiple of PALM_GIBBS_LANES; pad with zeros)
+ *   offsets     (prompts + 1) rows of prompt x: offsets[x] .. offsets[x + 1] - 1, at least one
+ *   scores      (offsets[prompts], d) rewards r, finite
+ *   log_q       (offsets[prompts]) log q, finite, sum of q is 1 for every prompt
+ *   weights     (d, m) TRANSPOSED and divided by beta
+ *   sums        (d + 2, m) log Z, KL, R_1 .. R_d, summed over the prompts
+ *   carry       (d + 2, m) rounding errors of sums: sums + carry is the better sum
+ */
+enum { PALM_GIBBS_LANES = 8 };
+void palm_gibbs(int64_t prompts, int64_t d, int64_t m, const int64_t *offsets, const double *scores,
+                const double *log_q, const double *weights, double *sums, double *carry);
+
+/*
+ * The same log Z prompt by prompt, and its delete-one jackknife bias (n - 1) (mean_y log Z_y - log Z), where Z_y leaves
+ * out response y and divides the other q by their sum (Quenouille 1956); NaN with a single response.
+ *
+ *   opt, bias   (prompts, m); the other arguments as in palm_gibbs
+ */
+void palm_gibbs_bias(int64_t prompts, int64_t d, int64_t m, const int64_t *offsets, const double *scores,
+                     const double *log_q, const double *weights, double *opt, double *bias);
+
+/* y_i = exp(x_i) for x_i <= 0, within 4e-16 of its value; exp(-708) below -708. The exponential of palm_gibbs, for
+ * tests. */
+void palm_exp(int64_t n, const double *x, double *y);
+
+/*
  * Local search for a set cover within a budget: row weighting, one column out and others in a step.
  *
  *   rows, columns          the cover; row_words >= rows / 64 and column_words >= columns / 64 are the strides below
@@ -112,5 +148,118 @@ int64_t palm_local(int64_t rows, int64_t columns, int64_t row_words, int64_t col
 int64_t palm_probe(int64_t m, int64_t d, int64_t h, int64_t s, const double *hull, const double *values,
                    const double *mass, double epsilon, double delta, int64_t tries, uint64_t *random, double *weights,
                    double *coverage);
+
+/*
+ * Corners of an upper envelope (docs/theory.md, L5): L(w) = max_p w.a_p over found policies a_p, on the simplex of
+ * weights, in homogeneous scaled coordinates. A caller with values v and powers of two s_k passes a_pk = v_pk / s_k
+ * (magnitudes about 1), so that here w_k = s_k times the weight of reward k, and w.a = weight.v. A corner is an extreme
+ * ray of { (w, z): w >= 0, z >= w.a_p for all p }, kept with sum w = 1. No d + 1 of the constraints may meet in one ray
+ * (the caller shifts the points until `palm_corners_side` has no exact zero), so each corner has d active constraints
+ * and d edges, one for each constraint that is dropped. Constraint k < d is w_k = 0; constraint d + p is policy p.
+ *
+ *   d          rewards, 1..PALM_MAX_D
+ *   capacity   corners that the arrays have room for
+ *   used       slots taken so far, alive or free
+ *   spare      first free slot or -1 (the next one is in neighbour[slot, 0])
+ *   heap_size  corners in the heap
+ *   births     corners ever made
+ *   weight     (capacity, d) w
+ *   value      (capacity) z
+ *   radius     (capacity) proved bound of |error| of each w_k
+ *   mass       (capacity) sum_k w_k / s_k: dividing by it gives the true weight, value and bound
+ *   bound      (capacity) an upper bound of U(w), see palm_outer
+ *   key        (capacity) what is left to improve, see palm_promise
+ *   active     (capacity, d) constraints, ascending
+ *   neighbour  (capacity, d) the corner across the edge that drops the constraint, -1 for the vertical ray
+ *   basis      (capacity, d) columns of an outer bound to start from
+ *   known      (capacity) the number of columns that `basis` was optimal for, 0 for none
+ *   exact      (capacity) the number of columns for which `bound` is the optimum, 0 if it is interpolated
+ *   heap       (capacity) slots, a max-heap on key, of equal keys the older corner first
+ *   place      (capacity) position in the heap, -1 alive outside it, -2 free
+ *   birth      (capacity) number of the corner
+ */
+typedef struct {
+    int64_t d, capacity, used, spare, heap_size, births;
+    double *weight, *value, *radius, *mass, *bound, *key;
+    int32_t *active, *neighbour, *basis, *known, *exact, *heap, *place;
+    int64_t *birth;
+} palm_corners;
+
+/*
+ * What is promised: (keep, delta) with keep = 1 - epsilon, about an oracle whose answers are (eta, gamma)-optimal.
+ * With U and L the true bound and value at a corner, key = keep U - L - target, where the target is delta, or
+ * 1.05 ((eta - epsilon) U + gamma) where that is larger (no further call is sure to do better there), and never below
+ * resolution / mass (the rounding of the points). It is raised by 0.1 % for each facet (what is learnt on a face bounds
+ * more of the simplex) and by some parts in a million that depend on w (ties do not hang on rounding). unit (d): 1 /
+ * s_k
+ */
+typedef struct {
+    double keep, delta, eta, gamma, resolution;
+    const double *unit;
+} palm_promise;
+
+/*
+ * The outer bound U(w) = min sum_j mu_j cost_j over sum_j mu_j column_j = w, mu >= 0 (docs/theory.md, L6): a linear
+ * program with d rows. Columns 0..d-1 are positive multiples of the unit vectors. Magnitudes are about 1.
+ *
+ *   column     (d, stride) TRANSPOSED; cost (stride); the first `count` are in use
+ *   lps, pivots  incremented by the work done
+ */
+typedef struct {
+    int64_t d, count, stride, lps, pivots;
+    const double *column, *cost;
+} palm_outer;
+
+/* The d corners of a single policy with the point `point` (d), id 0; bounds 0, keys 0, nothing in the heap. */
+void palm_corners_start(palm_corners *c, const double *point, const palm_promise *promise);
+
+/*
+ * Where a new point lies: state[i] = 1 if it cuts corner i off (w.point > z), 0 if not (or slot i is free), 2 if
+ * rounding leaves it open. `size` bounds the magnitude of all points. Returns the number of open ones.
+ *
+ *   point (d); state (used)
+ */
+int64_t palm_corners_side(const palm_corners *c, const double *point, double size, uint8_t *state);
+
+/* Edges between corners with state 1 and others: the new corners that palm_corners_cut will make. */
+int64_t palm_corners_crossings(const palm_corners *c, const uint8_t *state);
+
+/*
+ * Cut off the corners with state 1 by policy number `policy`, whose id must exceed all before it. New corners get an
+ * interpolated bound and a key, and go into the heap.
+ *
+ *   points     (policy + 1, d) all points so far; state (used), 0 or 1
+ *   table      (table_size) work, table_size a power of two >= 2 d crossings; edge (crossings) work
+ * The caller has made room for the new corners: capacity >= used + crossings.
+ * Returns the number of new corners, or -1 if the states are those of no polyhedron.
+ */
+int64_t palm_corners_cut(palm_corners *c, int64_t policy, const double *points, const uint8_t *state,
+                         const palm_promise *promise, int64_t *table, int64_t table_size, int32_t *edge);
+
+/* Recompute all keys from the bounds, and build the heap of all corners. */
+void palm_corners_rekey(palm_corners *c, const palm_promise *promise);
+
+/* Take a corner out of the heap, or put one back. */
+void palm_corners_remove(palm_corners *c, int64_t slot);
+void palm_corners_insert(palm_corners *c, int64_t slot);
+
+/*
+ * Solve the linear program of an outer bound at w, warm: a dual simplex from `basis` over the first `known` columns it
+ * was optimal for, then a primal simplex over all. known = 0 starts from the unit columns.
+ *
+ *   w (d); basis (d) in and out; share (d) the multipliers of the basis, >= 0; price (d) the dual solution
+ * Returns the bound.
+ */
+double palm_outer_solve(palm_outer *o, const double *w, int32_t *basis, int64_t known, double *share, double *price);
+
+/* Solve at corners (count), and update their bounds and keys. */
+void palm_outer_corners(palm_outer *o, palm_corners *c, const palm_promise *promise, int64_t count,
+                        const int32_t *corners);
+
+/*
+ * The corner with the largest key, its bound solved to optimality: linear programs are solved at the top of the heap
+ * only, until the top needs none or its key is at most `stop`. Returns its slot, -1 if the heap is empty.
+ */
+int64_t palm_refine(palm_outer *o, palm_corners *c, const palm_promise *promise, double stop);
 
 #endif

@@ -19,8 +19,8 @@ def align(
 
     Parameters
     ----------
-    plan_or_weights : (k, d) weights, entries >= 0, each row divided by its sum; or a CSV file with one column a reward;
-        or an object with such `.weights`.
+    plan_or_weights : a `palm_opt.Plan` or its plan.json, which must be about the recipe's rewards, ranges and beta; or
+        (k, d) weights, entries >= 0, each row divided by its sum; or a CSV file with one column a reward.
     recipe : a recipe or its file.
     out : portfolio directory. The same call again trains and measures only what is missing.
     progress : called with one line at a time; by default lines, and bars on a terminal, go to stderr.

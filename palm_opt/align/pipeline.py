@@ -23,9 +23,10 @@ from palm_opt.align.recipe import Recipe, load_recipe
 from palm_opt.align.rewards import RewardFunction, resolve_rewards
 from palm_opt.align.store import Store, check_directory, file_sha256
 from palm_opt.errors import PalmError, ProblemError
+from palm_opt.planned import Plan
 from palm_opt.storage import atomic_path
 
-__all__ = ["align", "read_weights", "run"]
+__all__ = ["align", "check_plan", "read_weights", "run"]
 
 BASE = "base"  #: name of the base model as a candidate
 Say = Callable[[str], None]
@@ -163,7 +164,7 @@ def _say(line: str) -> None:
 def align(plan_or_weights: Any, recipe: Recipe | str | Path, out: str | Path, progress: Say | None = None) -> Portfolio:
     """See `palm_opt.align.align`."""
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    weights = read_weights(plan_or_weights, recipe.reward_names)
+    weights = _weights(plan_or_weights, recipe)
     with _session(recipe, out, progress) as session:
         pool = session.pool(weights)
         return publish(session.store, session.recipe, session.base, pool, None)
@@ -203,6 +204,37 @@ def _choose(recipe: Recipe, pool: Sequence[Candidate], epsilon: float, delta: fl
     if not result.members or result.certificate is None:
         raise PalmError(f"no portfolio was proved for epsilon {epsilon}, delta {delta}: {result.message}")
     return Choice(result.members, epsilon, delta, result.lower_bound, result.certificate)
+
+
+def _weights(source: Any, recipe: Recipe) -> NDArray[np.float64]:
+    """The weights to train: of a plan (or plan.json) that was made for this recipe, or as `read_weights` takes them."""
+    where = "plan"
+    if isinstance(source, (str, Path)) and Path(source).suffix.lower() == ".json":
+        where, source = str(source), Plan.read(source)
+    if isinstance(source, Plan):
+        check_plan(source, recipe, where)
+        source = source.weights[:, [source.rewards.index(name) for name in recipe.reward_names]]
+    return read_weights(source, recipe.reward_names)
+
+
+def check_plan(plan: Plan, recipe: Recipe, where: str = "plan") -> None:
+    """Refuse a plan for other rewards, another scale or another KL penalty than the recipe trains with."""
+    if sorted(plan.rewards) != sorted(recipe.reward_names):
+        ours = ", ".join(recipe.reward_names)
+        raise ProblemError(f"{where}: is about the rewards {', '.join(plan.rewards)}; {recipe.path} has {ours}")
+    ranges = dict(zip(recipe.reward_names, recipe.ranges, strict=True))
+    for k, name in enumerate(plan.rewards):
+        pair = (0.0, 1.0) if isinstance(plan.scale, str) else plan.scale[k]
+        if pair != ranges[name]:
+            raise ProblemError(
+                f"{where}: planned {name!r} on the scale {pair[0]:g} to {pair[1]:g}, {recipe.path} trains it on "
+                f"{ranges[name][0]:g} to {ranges[name][1]:g}; plan with the recipe's ranges as --scale"
+            )
+    if plan.beta != recipe.train.beta:
+        raise ProblemError(
+            f"{where}: planned for beta = {plan.beta!r}, {recipe.path} trains with beta = {recipe.train.beta!r}; set "
+            "train.beta to the plan's, or plan again with --beta"
+        )
 
 
 def read_weights(source: Any, rewards: Sequence[str]) -> NDArray[np.float64]:

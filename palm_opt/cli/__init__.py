@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from palm_opt.cli import alignment, measures, sampling, solving
+from palm_opt.cli import alignment, measures, planning, sampling, solving
 from palm_opt.cli.output import alone_on_stdout
 from palm_opt.errors import CertificateParseError, InvalidCertificate, PalmError
 
@@ -47,6 +47,7 @@ for _command in (
     measures.metrics,
     measures.baseline,
     measures.export,
+    planning.plan,
     sampling.certify_samples,
     alignment.align,
     alignment.run,

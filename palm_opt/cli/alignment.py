@@ -48,17 +48,23 @@ def check(recipe: RecipeFile, json: opt.Json = False) -> None:
 
 def align(
     recipe: RecipeFile,
-    weights: Annotated[Path, typer.Option(metavar="FILE", help="Weights to train: CSV, one column a reward.")],
     out: Out,
+    plan: Annotated[Path | None, typer.Option(metavar="FILE", help="What palm-opt plan wrote: plan.json.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights to train: CSV, one column a reward.")
+    ] = None,
     json: opt.Json = False,
 ) -> None:
-    """Train and measure given weights.
+    """Train and measure planned or given weights.
 
     One adapter a weight, with TRL. Kill it anywhere and run the same command again: it goes on where it was.
     """
     from palm_opt.align import align as train
+    from palm_opt.planned import Plan
 
-    _print_portfolio(train(weights, recipe, out), json)
+    if (plan is None) == (weights is None):
+        raise typer.BadParameter("give --plan or --weights, one of them")
+    _print_portfolio(train(weights if plan is None else Plan.read(plan), recipe, out), json)
 
 
 def run(

@@ -54,8 +54,8 @@ def _from_options(file: Path, options: Mapping[str, Any]) -> Pool:
         values,
         options.get("epsilon", 0.0),
         options.get("delta", 0.02),
-        opt.candidates(values, options.get("require")) or (),
-        opt.candidates(values, options.get("forbid")) or (),
+        opt.candidates(values, options.get("require"), "--require") or (),
+        opt.candidates(values, options.get("forbid"), "--forbid") or (),
     )
 
 

@@ -58,6 +58,8 @@ def baseline(
     id: opt.Id = None,
     scale: opt.ScaleText = None,
     cost: opt.Cost = None,
+    epsilon: Annotated[float | None, typer.Option(metavar="E", help="--kind grid: its relative tolerance.")] = None,
+    delta: Annotated[float | None, typer.Option(metavar="D", help="--kind grid: its absolute tolerance.")] = None,
     seed: opt.Seed = None,
     json: opt.Json = False,
 ) -> None:
@@ -68,7 +70,7 @@ def baseline(
     import palm_opt
 
     matrix = opt.read_values(values, id, rewards, cost, scale)
-    result = palm_opt.baseline(matrix, kind=kind.value, **given(size=size, seed=seed))
+    result = palm_opt.baseline(matrix, kind=kind.value, **given(size=size, epsilon=epsilon, delta=delta, seed=seed))
     measured = palm_opt.metrics(matrix, result.indices)
     if json:
         document: dict[str, Any] = {
@@ -87,7 +89,7 @@ def baseline(
 
 
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Values file: .csv, .parquet or .npz.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Values, samples or scores: .csv, .parquet or .npz.")],
     csv: Annotated[
         bool, typer.Option("--csv", help="As CSV with round-trip floats, for the standalone checker.")
     ] = False,
@@ -107,16 +109,22 @@ def export(
         typer.Option(metavar="FILE", help="For --mps: witness weights (CSV), or a certificate (.json) for its own."),
     ] = None,
     seed: opt.Seed = None,
+    scores: Annotated[bool, typer.Option("--scores", help="FILE holds scores of responses, as plan reads.")] = False,
+    prompt: Annotated[str | None, typer.Option(metavar="COL", help="With --scores: the column of prompts.")] = None,
+    log_weight: Annotated[
+        str | None, typer.Option(metavar="COL", help="With --scores: the column of log-weights.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write. Default: stdout.")] = None,
     json: opt.Json = False,
 ) -> None:
-    """Convert a file of values or samples to CSV, or write a cover problem as MPS.
+    """Convert values, samples or scores to CSV, or write the cover problem of values as MPS.
 
     CSV: the numbers read back exactly: the file that a certificate is checked against. MPS: the set cover over witness
     weights, whose optimum is a lower bound on the cost of a portfolio. With --weights CERTIFICATE.json the problem and
     the weights are the certificate's, and an exact solver finds at least its lower bound.
     """
     from palm_opt.cli.master import master_text
+    from palm_opt.cli.planning import export_scores
     from palm_opt.cli.sampling import samples_text
     from palm_opt.samples_files import holds_samples
     from palm_opt.storage import write_text
@@ -131,6 +139,9 @@ def export(
         for name in chosen:
             raise typer.BadParameter(f"--{name} goes with --mps; --csv writes the numbers as they are")
     said: dict[str, Any]
+    if csv and scores:  # streamed: such tables may be large
+        export_scores(file, rewards, prompt, log_weight, out, json)
+        return
     if csv and holds_samples(file):
         text, said, summary = samples_text(file, rewards, id)
     elif csv:

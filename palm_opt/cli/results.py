@@ -109,6 +109,8 @@ def print_result(values: ValueMatrix, result: Result | Certified, written: Seque
     if result.indices:
         where = weight_text(result.worst_weight, values.rewards)
         rows.append(("worst regret", f"{number(result.regret, 6)} at {where}"))
+    scale = values.scale if isinstance(values.scale, str) else ", ".join(f"{a:g}:{b:g}" for a, b in values.scale)
+    rows.append(("rewards", f"{', '.join(short(name, 24) for name in values.rewards)}; scale {scale}"))
     rows.extend(proof(values, result))
     if isinstance(result, Result):
         rows.append(("stopped", f"{result.stop} after {result.seconds:.2f} s, backend {result.backend}"))

@@ -223,9 +223,12 @@ def compare(
     matrix = opt.read_values(values, id, rewards, cost, scale)
     settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
     problem = given(
-        epsilon=epsilon, delta=delta, require=opt.candidates(matrix, require), forbid=opt.candidates(matrix, forbid)
+        epsilon=epsilon,
+        delta=delta,
+        require=opt.candidates(matrix, require, "--require"),
+        forbid=opt.candidates(matrix, forbid, "--forbid"),
     )
-    chosen = opt.names(backends) or list(registered())
+    chosen = opt.names(backends, "--backends") or list(registered())
     for name in set(chosen) - set(registered()):
         load(name)  # raises: no such backend
     rows: list[dict[str, Any]] = []

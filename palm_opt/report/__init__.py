@@ -1,7 +1,7 @@
 """Reports and figures of results. matplotlib and mpltern (extra `plot`) load when the first figure is drawn."""
 
 from palm_opt.report.html import write_report
-from palm_opt.report.plots import require_plot_libraries, write_frontier, write_plot
+from palm_opt.report.plots import require_plot_libraries, write_frontier, write_gaps, write_plan, write_plot
 from palm_opt.report.portfolio import portfolio_report, quick_frontier
 
 __all__ = [
@@ -9,6 +9,8 @@ __all__ = [
     "quick_frontier",
     "require_plot_libraries",
     "write_frontier",
+    "write_gaps",
+    "write_plan",
     "write_plot",
     "write_report",
 ]

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
     from palm_opt.result import Certified, Result
 
-__all__ = ["error_bars", "frontier_figure", "heat_table", "preference_map", "require_plot_libraries", "save", "svg"]
+__all__ = [
+    "error_bars",
+    "frontier_figure",
+    "gap_figure",
+    "heat_table",
+    "preference_map",
+    "require_plot_libraries",
+    "save",
+    "svg",
+]
 
 #: Colours that stay apart for colour-blind readers (Okabe and Ito); members beyond them repeat, so all carry numbers.
 COLOURS = ("#4C9BE8", "#E8A33D", "#4DB58A", "#E0719C", "#8F7EE7", "#C9B458", "#D9694F", "#5BB8C4", "#9AA5B1", "#A3C14A")
@@ -256,6 +265,22 @@ def _legend(
     longest = max(len(handle.get_label()) for handle in handles)
     columns = max(1, min(3 if longest < 26 else 2, len(handles)))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8.5, handlelength=1.2)
+
+
+def gap_figure(gaps: Mapping[str, Sequence[float]], delta: float) -> Figure:
+    """Draw the certified gap of all answers after each oracle call, a line a strategy; `delta` is the goal."""
+    with _drawing():
+        figure = _figure(6.4, 3.8)
+        axes = figure.subplots()
+        for position, (name, trace) in enumerate(gaps.items()):
+            known = [(call, gap) for call, gap in enumerate(trace, 1) if math.isfinite(gap) and gap > 0]
+            if known:
+                axes.plot(*zip(*known, strict=True), color=_colour(position), label=_label(name), linewidth=1.6)
+        if delta > 0:
+            axes.axhline(delta, color=INK, linewidth=0.9, linestyle="--", label="delta")
+        axes.set(xlabel="oracle calls", ylabel="certified gap", xscale="log", yscale="log")
+        axes.legend()
+        return figure
 
 
 def frontier_figure(results: Sequence[Result], vary: str) -> Figure:

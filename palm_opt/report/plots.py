@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from palm_opt.errors import ProblemError
 from palm_opt.report import figures
@@ -12,9 +14,10 @@ from palm_opt.report.figures import require_plot_libraries
 from palm_opt.values import ValueMatrix
 
 if TYPE_CHECKING:
+    from palm_opt.planned import Plan
     from palm_opt.result import Certified, Result
 
-__all__ = ["require_plot_libraries", "write_frontier", "write_plot"]
+__all__ = ["require_plot_libraries", "write_frontier", "write_gaps", "write_plan", "write_plot"]
 
 
 def write_plot(path: str | Path, values: ValueMatrix, result: Result | Certified) -> Path:
@@ -42,6 +45,26 @@ def write_frontier(path: str | Path, results: Sequence[Result], vary: str = "del
     if not any(result.indices for result in results):
         raise ProblemError(f"{path}: no portfolio was found, so there is nothing to draw")
     figures.save(figures.frontier_figure(results, vary), path)
+    return Path(path)
+
+
+def write_plan(path: str | Path, plan: Plan) -> Path:
+    """Draw which planned policy serves which preference: .png, .svg or .pdf. Raises as `write_plot`."""
+    _check(path)
+    names = [f"{i + 1}: " + "/".join(f"{100 * x:.0f}" for x in m.weight) for i, m in enumerate(plan.members)]
+    values = ValueMatrix(plan.values, names=names, rewards=[name.removeprefix("-") for name in plan.rewards])
+    worst = None if plan.worst_weight is None else np.array(plan.worst_weight)
+    figure = figures.preference_map(values, range(len(names)), worst)
+    if figure is None:
+        raise ProblemError(f"{path}: one reward needs one policy, so there is nothing to draw")
+    figures.save(figure, path)
+    return Path(path)
+
+
+def write_gaps(path: str | Path, gaps: Mapping[str, Sequence[float]], delta: float) -> Path:
+    """Draw the certified gap against oracle calls, a line a strategy: .png, .svg or .pdf. Raises as `write_plot`."""
+    _check(path)
+    figures.save(figures.gap_figure(gaps, delta), path)
     return Path(path)
 
 

@@ -209,6 +209,88 @@ static void test_coverage(int64_t n, int64_t d, int64_t m) {
     free(values), free(weights), free(low), free(high), free(opt), free(best), free(covered);
 }
 
+/* log Z, KL and rewards of one prompt from their definitions; the jackknife by leaving out each response in turn. */
+static double log_sum(int64_t n, int64_t d, const double *r, const double *q, const double *w, int64_t stride,
+                      int64_t without) {
+    double top = -INFINITY, norm = -INFINITY, sum = 0, mass = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t y = 0; y < n; y++) {
+            double a = q[y];
+            for (int64_t k = 0; k < d; k++)
+                a += w[k * stride] * r[y * d + k];
+            if (y == without)
+                continue;
+            if (pass) {
+                sum += exp(a - top);
+                mass += exp(q[y] - norm);
+            } else {
+                top = fmax(top, a);
+                norm = fmax(norm, q[y]);
+            }
+        }
+    return top + log(sum) - norm - log(mass);
+}
+
+static void test_gibbs(int64_t prompts, int64_t most, int64_t d, int64_t m) {
+    int64_t *offsets = take(sizeof(int64_t) * (size_t)(prompts + 1));
+    offsets[0] = 0;
+    for (int64_t x = 0; x < prompts; x++)
+        offsets[x + 1] = offsets[x] + 1 + (int64_t)((double)most * uniform());
+    const int64_t rows = offsets[prompts];
+    double *r = take(sizeof(double) * (size_t)(rows * d)), *q = take(sizeof(double) * (size_t)rows);
+    double *w = take(sizeof(double) * (size_t)(d * m)), *sums = take(sizeof(double) * (size_t)((d + 2) * m));
+    double *carry = take(sizeof(double) * (size_t)((d + 2) * m));
+    double *opt = take(sizeof(double) * (size_t)(prompts * m)), *bias = take(sizeof(double) * (size_t)(prompts * m));
+    for (int64_t i = 0; i < rows * d; i++)
+        r[i] = 2 * uniform() - 1;
+    for (int64_t i = 0; i < d * m; i++)
+        w[i] = 20 * uniform();
+    for (int64_t x = 0; x < prompts; x++) {
+        double mass = 0;
+        for (int64_t y = offsets[x]; y < offsets[x + 1]; y++)
+            mass += exp(q[y] = 3 * uniform());
+        for (int64_t y = offsets[x]; y < offsets[x + 1]; y++)
+            q[y] -= log(mass);
+    }
+    palm_gibbs(prompts, d, m, offsets, r, q, w, sums, carry);
+    palm_gibbs_bias(prompts, d, m, offsets, r, q, w, opt, bias);
+    for (int64_t j = 0; j < m; j++) {
+        double total = 0, kl = 0, reward = 0;
+        for (int64_t x = 0; x < prompts; x++) {
+            const int64_t first = offsets[x], n = offsets[x + 1] - first;
+            const double z = log_sum(n, d, r + first * d, q + first, w + j, m, -1);
+            double left = 0;
+            for (int64_t y = 0; y < n; y++) {
+                double a = q[first + y] - z;
+                for (int64_t k = 0; k < d; k++)
+                    a += w[k * m + j] * r[(first + y) * d + k];
+                kl += exp(a) * (a - q[first + y]);
+                reward += exp(a) * r[(first + y) * d + d - 1];
+                if (n > 1)
+                    left += log_sum(n, d, r + first * d, q + first, w + j, m, y) - z;
+            }
+            total += z;
+            CHECK(fabs(opt[x * m + j] - z) < 1e-12, "gibbs: log Z %g, expected %g", opt[x * m + j], z);
+            const double expected = left * (double)(n - 1) / (double)n;
+            CHECK(n == 1 ? isnan(bias[x * m + j]) : fabs(bias[x * m + j] - expected) < 1e-9 * (double)n,
+                  "gibbs: bias %g of %d responses, expected %g", bias[x * m + j], (int)n, expected);
+        }
+        const double tolerance = 1e-12 * (double)(prompts + 1);
+        CHECK(fabs(sums[j] + carry[j] - total) < tolerance, "gibbs: sum of log Z %g, expected %g", sums[j], total);
+        CHECK(fabs(sums[m + j] + carry[m + j] - kl) < tolerance, "gibbs: KL %g, expected %g", sums[m + j], kl);
+        const int64_t last = (d + 1) * m + j;
+        CHECK(fabs(sums[last] + carry[last] - reward) < tolerance, "gibbs: reward %g, not %g", sums[last], reward);
+    }
+    free(offsets), free(r), free(q), free(w), free(sums), free(carry), free(opt), free(bias);
+}
+
+static void test_exp(void) {
+    double x[3] = {0, -1, -1e9}, y[3];
+    palm_exp(3, x, y);
+    CHECK(y[0] == 1 && fabs(y[1] * exp(1.0) - 1) < 1e-15 && y[2] > 0 && y[2] < 1e-307, "exp: %g %g %g", y[0], y[1],
+          y[2]);
+}
+
 /* Local search: the uncovered rows that it reports are those that its state leaves uncovered. */
 static void test_local(int64_t rows, int64_t columns) {
     const int64_t row_words = (rows + 63) / 64, column_words = (columns + 63) / 64;
@@ -295,6 +377,13 @@ int main(void) {
             test_coverage(301, d, sizes[k]);
         }
     test_skyline(500, 3);
+    for (int64_t d = 1; d <= 5; d++)
+        for (int64_t m = PALM_GIBBS_LANES; m <= 80; m += 24)
+            test_gibbs(7, 40, d, m);
+    test_gibbs(0, 1, 2, PALM_GIBBS_LANES);
+    test_gibbs(30, 1, 3, PALM_GIBBS_LANES);
+    test_gibbs(2, 70, PALM_MAX_D, PALM_GIBBS_LANES);
+    test_exp();
     for (int64_t rows = 1; rows < 140; rows += 23)
         for (int64_t columns = 1; columns < 140; columns += 31)
             test_local(rows, columns);

@@ -308,10 +308,15 @@ def table(log_weights: bool = False, **options: Any) -> Scores:
     return Scores(rows, logs, **options)
 
 
-def answered(document: dict[str, Any], subject: Answers, weights: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Add the proof that one answered policy is not enough, or two: y = 1 on weights that no answer covers two of."""
-    limits = subject.limits(*(float.fromhex(x) for x in document["oracle_error"]))
-    asked = {j: w for j, w in enumerate(subject.weights) if w}
+def answered(document: dict[str, Any], subject: Any, weights: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Add the proof that so many answered policies are needed: y = 1 on weights that no answer covers two of."""
+    if isinstance(subject, Answers):
+        limits = subject.limits(*(float.fromhex(x) for x in document["oracle_error"]))
+        asked = {j: w for j, w in enumerate(subject.weights) if w}
+    else:
+        asked = {j: [float.fromhex(x) for x in w] for j, w in enumerate(document["weights"])}
+        exact = {j: subject.evaluate(w, float.fromhex(document["beta"]))[0] for j, w in asked.items()}
+        limits = {j: (exact[j] - Fraction(1, 10**9)) * sum(map(Fraction, w)) for j, w in asked.items()}
     exponent = document["exponent"]
     points = []
     for weight in weights:  # the point of the outer set that is best for the weight, by trying every corner of it
@@ -342,16 +347,24 @@ def correct() -> dict[str, tuple[Any, dict[str, Any]]]:
     return {
         "answers-arc": (arc(), build(arc(), [0, 2, 3, 5])),
         "answers-arc-epsilon": (arc(), build(arc(), [1, 4], epsilon=0.0625)),
-        "answers-arc-pruned": (arc(), answered(build(arc(), [1, 4], delta=0.25), arc(), [[1, 0], [0, 1]])),
+        "answers-arc-pruned": (arc(), answered(build(arc(), [1, 4], delta=0.25), arc(), [[2, 0], [0, 3]])),
         "answers-octant": (octant(), build(octant(), range(9))),
         "answers-octant-free": (octant(True), build(octant(True), [0, 1, 2, 9])),
         "answers-oracle-error": (noisy, build(noisy, [0, 2, 3, 5], error=(0.09375, 0.015625))),
         "answers-negative": (lower, build(lower, [0, 2, 3, 5], epsilon=0.03125)),
         "answers-floor": (floored, build(floored, [0, 1, 3], floor=[0.0, -0.25])),
+        "answers-floor-pruned": (
+            floored,
+            answered(build(floored, [0, 1, 3], floor=[0.0, -0.25]), floored, [[1, 1]]),
+        ),
         "answers-units-apart": (apart, build(apart, [0, 2, 3, 5], exponent=-40)),
         "answers-weights-scaled": (Answers(weighted, ARC), build(Answers(weighted, ARC), [0, 2, 3, 5])),
         "answers-one-reward": (one, build(one, [0, 1])),
         "scores-table": (table(), build(table(), [0, 1, 2], weights=planned)),
         "scores-log-weights": (table(True), build(table(True), [0, 1, 3, 4], epsilon=0.125, weights=planned, beta=0.5)),
+        "scores-pruned": (
+            table(),
+            answered(build(table(), [0, 1, 2], weights=planned, delta=0.02), table(), [[3, 0], [0, 3]]),
+        ),
         "scores-scaled": (scaled, build(scaled, [0, 2, 1], weights=planned, beta=0.25)),
     }

@@ -172,6 +172,7 @@ def test_products_neither_overflow_nor_vanish() -> None:
     """Long runs at both ends of float64, against Fractions."""
     for y, needed, expected in (
         ([1.0] * 40_000, Fraction(1, 40_000), True),
+        ([1.0] * 200, Fraction(1, 1 << 200), True),
         ([0.0] * 40_000 + [1.0] * 4_000, Fraction(1, 10), False),
         ([0.5] * 10_000, Fraction(1, 2), False),
         ([0.51] * 40_000, Fraction(1, 2), True),

@@ -148,6 +148,8 @@ VALUES = ["--id", "model", "--rewards", "a,b"]
         (["solve", "V", "--rewards", ""], "--rewards: expected comma-separated names"),
         (["solve", "V", *VALUES, "--seed", "-1"], "--seed"),
         (["baseline", "V", *VALUES, "--kind", "random", "--seed", "-1"], "--seed"),
+        (["baseline", "V", *VALUES, "--kind", "grid", "--delta", "0"], "expected epsilon, delta > 0"),
+        (["baseline", "V", *VALUES, "--kind", "grid", "--epsilon", "nan"], "expected epsilon, delta > 0"),
         (["frontier", "V", *VALUES, "--delta", "nan"], "--delta is what --vary delta finds"),
         (["solve", "V", *VALUES, "--max-size", "2", "--vary", "epsilon", "--epsilon", "0.1"], "--epsilon is what"),
         (["solve", "V", *VALUES, "--certificate", "V/c.json"], "not a folder that can be written to"),

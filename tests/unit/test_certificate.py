@@ -512,4 +512,4 @@ def test_no_dependency_beyond_the_standard_library() -> None:
     source = Path(certificate.__file__).read_text(encoding="utf-8")
     imports = [line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))]
     assert {name.split(".")[0] for name in imports} <= sys.stdlib_module_names
-    assert len(source.splitlines()) < 1_900
+    assert len(source.splitlines()) < 2_200

@@ -99,6 +99,31 @@ def test_degenerate_envelopes_are_refused() -> None:
                     check(mutant, answers)
 
 
+def test_a_corner_where_a_weight_vanishes_has_its_facet() -> None:
+    """Two members that tie at w = (0, 1): they meet there, but so does w_0 = 0, a third facet."""
+    weights, values = [[1.0, 0.0], [0.0, 1.0], None, None], [[9.0, 9.0]] * 2 + [[3.0, 1.0], [0.0, 1.0]]
+    case = make_conditional.Answers(weights, values)
+    document = make_conditional.build(make_conditional.Answers(weights[:2], values[:2]), [0], delta=99.0)
+    document |= {"sha256": case.sha256(), "subject": case.subject(), "members": [2, 3], "exponent": 0}
+    document |= {"points": [[3, 1], [0, 1]], "denominator": 1, "corners": [[1, 2], [2, 3]]}
+    with pytest.raises(InvalidCertificate, match=r"corners\[1\]: its weight is not above 0"):
+        check(document, Answers(case.rewards, weights, values))
+
+
+def test_a_mixed_question_bounds_one_reward_only_with_a_floor() -> None:
+    """(3, -1) for the weight (1, 1) does not bound reward 0 by 2; with values >= -1 it bounds it by 3."""
+    case = make_conditional.Answers([[1.0, 1.0], [0.0, 1.0]], [[3.0, -1.0], [0.0, -1.0]])
+    subject = Answers(case.rewards, case.weights, case.values)
+    document = make_conditional.build(make_conditional.Answers([[1.0, 0.0], [0.0, 1.0]], case.values), [0], delta=0.0)
+    document |= {"sha256": case.sha256(), "subject": case.subject(), "exponent": 0, "denominator": 1}
+    document |= {"points": [[3, -1]], "corners": [[0, 2, 1, 1], [1, 2]]}
+    with pytest.raises(InvalidCertificate, match=r"corners\[1\]: .* above a question about it alone"):
+        check(document, subject)
+    assert check(document | {"floor": [(-5.0).hex(), (-1.0).hex()]}, subject).delta == 0
+    with pytest.raises(InvalidCertificate, match=r"corners\[1\]: regret up to 1\.0"):
+        check(document | {"floor": [(-5.0).hex(), (-2.0).hex()]}, subject)
+
+
 def test_without_a_question_nothing_is_bounded() -> None:
     case = make_conditional.Answers([[1.0], None], [[1.0], [1.0]])
     document = make_conditional.build(case, [0])
@@ -134,15 +159,15 @@ def test_free_pairs_need_no_data() -> None:
     rows = [(f"p{x}", "a", [0.5]) for x in range(4)]
     samples = make_statistical.Samples(rows)
     rule = {"seed": 0, "selection": (0.0).hex()}
-    for low, proved in ((0.0, 0.0), (-1.0, 0.25)):
+    for low, epsilon, proved in ((0.0, 0.25, 0.0), (-1.0, 0.25, 0.25), (-1.0, 0.03125, 0.03125)):
         ranges = [[low.hex(), (1.0).hex()]]
-        claims = {"epsilon": (0.25).hex(), "ranges": ranges, "certification": rule, "delta": proved.hex()}
+        claims = {"epsilon": epsilon.hex(), "ranges": ranges, "certification": rule, "delta": proved.hex()}
         document = make_statistical.build(samples, [0], [[0, 0, 1]], **claims) | {"delta": proved.hex()}
         subject = Samples(["safe"], ["a"], [f"p{x}" for x in range(4)], [[0.5]] * 4)
         assert check(document, subject).delta == proved
         if proved:
             with pytest.raises(InvalidCertificate, match="is not shown"):
-                check(document | {"delta": (0.125).hex()}, subject)
+                check(document | {"delta": (proved / 2).hex()}, subject)
 
 
 # Subjects

@@ -68,8 +68,8 @@ def test_help_is_complete_and_light() -> None:
     assert done.returncode == 0
     commands = re.findall(r"^  (\w[\w-]*) ", done.stdout.partition("Commands:")[2], flags=re.MULTILINE)
     expected = {"solve", "certify", "verify", "frontier", "compare", "metrics", "baseline", "export", "recipe"}
-    assert expected | {"align", "run", "route", "report"} <= set(commands)
-    assert not {"serve", "plan", "search"} & set(commands)
+    assert expected | {"plan", "align", "run", "route", "report"} <= set(commands)
+    assert not {"serve", "search"} & set(commands)
     code = (
         "import sys; sys.argv[1:] = ['--help']; from palm_opt.cli import main\ntry: main()\nexcept SystemExit: pass\n"
     )
@@ -165,6 +165,18 @@ def test_verify(values: Path, tmp_path: Path) -> None:
     document = output("verify", certificate, values)
     assert document["verified"] is True
     assert {"kind", "members", "cost", "lower_bound", "epsilon", "delta", "sha256"} <= set(document)
+
+
+@pytest.mark.parametrize("name", ["answers-arc-pruned", "scores-table", "samples-clusters"])
+def test_verify_other_kinds(name: str) -> None:
+    base = ROOT / "tests" / "certificates" / "correct" / name
+    files = base.with_suffix(".json"), base.with_suffix(".csv")
+    line = palm("verify", *files).stdout.splitlines()[-1]
+    document = output("verify", *files)
+    assert line.startswith(f"VERIFIED kind={document['kind']} ") and document["verified"] is True
+    assert {"members", "cost", "lower_bound", "epsilon", "delta", "reference", "sha256"} <= set(document)
+    assert f" reference={document['reference']} " in line
+    assert "export" in refused("verify", files[0], "scores.npz")
 
 
 def test_verify_refuses_a_false_claim(values: Path, tmp_path: Path) -> None:
