@@ -51,7 +51,7 @@ SETS = [
     ("kl", 5, 0.05),
 ]
 LARGE = [("kl", 7, 0.05), ("pool", 7, 0.05)]
-PEER = {("sphere", 3, 0.02), ("pool", 3, 0.02), ("pool", 3, 0.05), ("kl", 3, 0.02)}
+PEER = {("sphere", 3, 0.02), ("pool", 3, 0.05), ("pool", 3, 0.02), ("kl", 3, 0.02), ("pool", 4, 0.05)}
 TABLES = [("toolemu_agents", 0.1, 0.02), ("toolemu_agents", 0.1, 0.01)]
 
 
@@ -132,6 +132,25 @@ def adaptive(oracle: Callable[..., Any], d: int, delta: float, seeds: list[int],
     return worst
 
 
+def robust(seeds: list[int]) -> list[dict[str, Any]]:
+    """Answers that nearly repeat, and scaled values: the worst over sets and seeds of each disturbance."""
+    rows = []
+    for noise, scale in ((1e-10, 1.0), (1e-6, 1.0), (0.0, 1e-3), (0.0, 1e6)):
+        found = []
+        for name, d, delta in (("sphere", 3, 0.02), ("pool", 3, 0.02), ("pool", 4, 0.05), ("kl", 4, 0.05)):
+            for seed in seeds:
+                exact, rng = make(name, d), np.random.default_rng(seed)
+                run = palm.Search(d, delta=delta * scale, oracle_error=(0.0, 2 * noise), seed=seed)
+                while (weight := run.ask()) is not None:
+                    run.tell(weight, scale * exact(weight) + rng.uniform(-noise, noise, d))
+                result = run.result()
+                found.append((result.kept, violations(run, result, 100_000)))
+        row = {"noise": noise, "scale": scale, "runs": len(found), "certified": sum(kept for kept, _ in found)}
+        rows.append({**row, "violations": sum(bad for _, bad in found)})
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
 def tuned_lattice(oracle: Callable[..., Any], d: int, delta: float, most: int) -> dict[str, Any]:
     """The coarsest lattice that certifies: calls of all its points, and of a lazy scan; None beyond `most` points."""
     for resolution in range(1, 200):
@@ -198,12 +217,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="d <= 4, one seed, no peer")
     parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--robust", action="store_true", help="add noise and scales to the results in --json")
     parser.add_argument("--peer-only", action="store_true", help="add the peer to the results in --json")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--most", type=int, default=600, help="calls of a baseline at most")
     parser.add_argument("--peer-seconds", type=float, default=60.0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.robust:
+        document = json.loads(options.json.read_text())
+        document["robust"] = robust([int(x) for x in options.seeds.split(",")])
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+        return
     if options.peer_only:
         document = json.loads(options.json.read_text())
         for row in document["rows"]:
