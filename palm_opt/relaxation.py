@@ -70,7 +70,7 @@ class Relaxation:
         self.place: dict[int, int] = {}
         self.inside = frozenset(pool.required)
         self.outside: frozenset[int] = frozenset(pool.forbidden)
-        self.work = {"lps": 0, "lp_iterations": 0, "pricings": 0}
+        self.work = {"relaxations": 0, "lp_iterations": 0, "pricings": 0}
         solver = self.solver = highspy.Highs()
         for option, value in (("output_flag", False), ("threads", 1), ("solver", "simplex")):
             solver.setOptionValue(option, value)
@@ -156,7 +156,7 @@ class Relaxation:
         for _ in range(200):
             self.solver.setOptionValue("simplex_strategy", strategy)
             self.solver.run()
-            self.work["lps"] += 1
+            self.work["relaxations"] += 1
             self.work["lp_iterations"] += max(0, self.solver.getInfo().simplex_iteration_count)
             status = self.solver.getModelStatus()
             if status == highspy.HighsModelStatus.kInfeasible:
@@ -208,7 +208,7 @@ class Relaxation:
         for low, high in ((1.0, highspy.kHighsInf), (0.0, 0.0)):
             solver.changeColBounds(place, low, high)
             solver.run()
-            self.work["lps"] += 1
+            self.work["relaxations"] += 1
             bad = solver.getModelStatus() == highspy.HighsModelStatus.kInfeasible
             found.append(math.inf if bad else solver.getObjectiveValue())
             solver.changeColBounds(place, 0.0, highspy.kHighsInf)
