@@ -107,7 +107,7 @@ class _Bracket:
         self.callback = callback
         self.began = time.monotonic()
         self.reached: list[tuple[float, tuple[int, ...]]] = []  # (tolerance, members)
-        self.needed: list[tuple[float, int, Certificate | None]] = []  # at this tolerance at least so many members
+        self.needed: list[tuple[float, float, Certificate | None]] = []  # at this tolerance at least so many members
         self.work = {"solves": 0, "rounds": 0, "lps": 0, "pivots": 0}
         self.stopped: Stop | None = None
         if vary == "epsilon":
@@ -175,7 +175,7 @@ class _Bracket:
         """Solve the cover at a tolerance; False if that moves neither end of the bracket for `size`."""
         result = self._cover(tolerance)
         if result.status is Status.INFEASIBLE or result.lower_bound > size:
-            least = self.values.n + 1 if result.status is Status.INFEASIBLE else round(result.lower_bound)
+            least = math.inf if result.status is Status.INFEASIBLE else result.lower_bound
             self.needed.append((tolerance, least, result.certificate))
             return True
         if not result.members:

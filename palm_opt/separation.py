@@ -19,6 +19,7 @@ from palm_opt.values import ValueMatrix
 
 __all__ = ["Separation", "regret", "separate"]
 
+_CHUNKS = 4  # of the candidates that threads take one after the other
 _PARALLEL_WORK = 300_000  # candidates x members x rewards from which a second thread pays
 
 
@@ -47,11 +48,12 @@ def separate(targets: NDArray[np.float64], members: NDArray[np.float64], threads
         unit = 2.0 ** -np.round(np.log2(size or 1.0))
         found = separate(targets * unit, members * unit, threads) if unit != 1 else _separate(targets, members)
         return Separation(found.regret / unit, found.weights, found.position, found.multiplier, found.pivots)
-    workers = min(threads or os.cpu_count() or 1, n)
-    if workers == 1 or n * d * len(members) < _PARALLEL_WORK:
+    if n * d * len(members) < _PARALLEL_WORK:
         return _separate(targets, members)
-    chunks = np.array_split(targets, workers)
-    parts = list(_threads(workers).map(lambda chunk: _separate(chunk, members), chunks))
+    chunks = np.array_split(targets, min(_CHUNKS, n))  # the same for any number of threads: ties come out the same
+    workers = threads or os.cpu_count() or 1
+    run = map if workers == 1 else _threads(workers).map
+    parts = list(run(lambda chunk: _separate(chunk, members), chunks))
     return Separation(
         np.concatenate([part.regret for part in parts]),
         np.concatenate([part.weights for part in parts]),

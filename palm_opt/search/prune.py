@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.backends import Budget, load
+from palm_opt.backends import DEFAULT, Budget, load
 from palm_opt.cover import Cover
 from palm_opt.search.bounds import OuterBound
 from palm_opt.search.envelope import Envelope, margin
@@ -79,7 +79,7 @@ def fewest(
     rows.add(asked[:_START], np.array([bounds.solve(weight).value for weight in asked[:_START]]))
     rows.add(*_corners(everything, bounds, _START))
     budget = Budget(time.monotonic() + seconds, seed=seed, deterministic=True)
-    quick, exact = load("native"), load("cpsat")
+    quick, exact = load("greedy"), load(DEFAULT)
     best, claimed, rounds = None, 1, 0
     columns: tuple[int, ...] = ()
     while budget.seconds > 0:

@@ -361,6 +361,150 @@ static void test_probe(int64_t n, int64_t d, int64_t m) {
     free(values), free(mass), free(weights), free(coverage);
 }
 
+/* The bound at w: feasible multipliers and feasible prices of the same value (strong duality). */
+static void check_bound(palm_outer *o, const double *w, int64_t known, int32_t *basis) {
+    double share[PALM_MAX_D], price[PALM_MAX_D], paid = 0;
+    const double bound = palm_outer_solve(o, w, basis, known, share, price);
+    for (int64_t k = 0; k < o->d; k++) {
+        double sum = 0;
+        for (int64_t r = 0; r < o->d; r++)
+            sum += share[r] * o->column[k * o->stride + basis[r]];
+        CHECK(share[k] >= 0 && fabs(sum - w[k]) < 1e-10, "outer d=%d: entry %d is %g, not %g", (int)o->d, (int)k, sum,
+              w[k]);
+        paid += price[k] * w[k];
+    }
+    for (int64_t j = 0; j < o->count; j++) {
+        double cost = 0;
+        for (int64_t k = 0; k < o->d; k++)
+            cost += price[k] * o->column[k * o->stride + j];
+        CHECK(cost <= o->cost[j] + 1e-10, "outer d=%d: column %d is worth %g at cost %g", (int)o->d, (int)j, cost,
+              o->cost[j]);
+    }
+    CHECK(fabs(paid - bound) < 1e-10, "outer d=%d: bound %.17g, prices %.17g", (int)o->d, bound, paid);
+}
+
+static palm_corners take_corners(int64_t d, int64_t capacity) {
+    const size_t c = (size_t)capacity, cd = (size_t)(capacity * d);
+    palm_corners corners = {.d = d, .capacity = capacity, .spare = -1};
+    double **doubles[] = {&corners.value, &corners.radius, &corners.mass, &corners.bound, &corners.key};
+    int32_t **integers[] = {&corners.known, &corners.exact, &corners.heap, &corners.place};
+    int32_t **tables[] = {&corners.active, &corners.neighbour, &corners.basis};
+    for (int i = 0; i < 5; i++)
+        *doubles[i] = take(sizeof(double) * c);
+    for (int i = 0; i < 4; i++)
+        *integers[i] = take(sizeof(int32_t) * c);
+    for (int i = 0; i < 3; i++) {
+        *tables[i] = take(sizeof(int32_t) * cd);
+        memset(*tables[i], 0, sizeof(int32_t) * cd);
+    }
+    corners.weight = take(sizeof(double) * cd);
+    corners.birth = take(sizeof(int64_t) * c);
+    return corners;
+}
+
+static void free_corners(palm_corners *c) {
+    free(c->value), free(c->radius), free(c->mass), free(c->bound), free(c->key), free(c->known), free(c->exact);
+    free(c->heap), free(c->place), free(c->active), free(c->neighbour), free(c->basis), free(c->weight), free(c->birth);
+}
+
+/* Every corner lies on its active constraints and below no policy, edges go both ways, the heap is in order, and bounds
+ * are the optimum where they say so. */
+static void check_corners(palm_corners *c, palm_outer *o, int64_t policies, const double *points) {
+    const int64_t d = c->d;
+    int64_t alive = 0;
+    for (int64_t i = 0; i < c->used; i++) {
+        if (c->place[i] == -2)
+            continue;
+        alive++;
+        const double *w = c->weight + i * d;
+        for (int64_t p = 0; p < policies; p++) {
+            double dot = 0;
+            int on = 0;
+            for (int64_t k = 0; k < d; k++) {
+                dot += w[k] * points[p * d + k];
+                on |= c->active[i * d + k] == d + p;
+            }
+            CHECK(on ? fabs(dot - c->value[i]) < 1e-9 : dot < c->value[i] + 1e-9, "corners d=%d: policy %d at %d",
+                  (int)d, (int)p, (int)i);
+        }
+        for (int64_t k = 0; k < d; k++) {
+            const int32_t a = c->active[i * d + k], b = c->neighbour[i * d + k];
+            int back = b < 0;
+            CHECK(a >= d || w[a] == 0, "corners d=%d: corner %d leaves its facet", (int)d, (int)i);
+            for (int64_t r = 0; b >= 0 && r < d; r++)
+                back |= c->neighbour[b * d + r] == i;
+            CHECK(back && (b < 0 || c->place[b] != -2), "corners d=%d: edge %d of %d", (int)d, (int)k, (int)i);
+        }
+        const int32_t at = c->place[i];
+        CHECK(at >= 0 && c->heap[at] == i && (at == 0 || c->key[c->heap[(at - 1) / 2]] >= c->key[i]),
+              "corners d=%d: place of %d in the heap", (int)d, (int)i);
+        int32_t basis[PALM_MAX_D];
+        double share[PALM_MAX_D], price[PALM_MAX_D];
+        const double bound = palm_outer_solve(o, w, basis, 0, share, price);
+        CHECK(c->exact[i] == o->count ? fabs(bound - c->bound[i]) < 1e-9 : bound < c->bound[i] + 1e-9,
+              "corners d=%d: bound %.17g of %d, best %.17g", (int)d, c->bound[i], (int)i, bound);
+    }
+    CHECK(alive == c->heap_size, "corners d=%d: %d alive, %d in the heap", (int)d, (int)alive, (int)c->heap_size);
+}
+
+/* Policies on a sphere octant, each with its half-space; sides that floats leave open are taken as kept, which skips
+ * the policy (none is left open for points in general position). */
+static void test_corners(int64_t d, int64_t policies) {
+    const int64_t capacity = 60000, stride = policies + d, crossings = 20000;
+    palm_corners c = take_corners(d, capacity);
+    double *points = take(sizeof(double) * (size_t)(policies * d)), *unit = take(sizeof(double) * (size_t)d);
+    double *column = take(sizeof(double) * (size_t)(d * stride)), *cost = take(sizeof(double) * (size_t)stride);
+    uint8_t *state = take((size_t)capacity);
+    int64_t *table = take(sizeof(int64_t) * 524288);
+    int32_t *edge = take(sizeof(int32_t) * (size_t)crossings);
+    palm_outer o = {.d = d, .count = d, .stride = stride, .column = column, .cost = cost};
+    for (int64_t k = 0; k < d; k++) {
+        unit[k] = cost[k] = 1;
+        for (int64_t j = 0; j < d; j++)
+            column[k * stride + j] = k == j;
+    }
+    const palm_promise promise = {.keep = 0.98, .delta = 0.01, .unit = unit};
+    for (int64_t p = 0; p < policies; p++) {
+        double norm = 0, size = 0;
+        for (int64_t k = 0; k < d; k++) {
+            points[p * d + k] = 0.05 + uniform();
+            norm += points[p * d + k] * points[p * d + k];
+            size += points[p * d + k];
+        }
+        for (int64_t k = 0; k < d; k++) {
+            column[k * stride + o.count] = points[p * d + k] / size;
+            points[p * d + k] /= sqrt(norm);
+        }
+        cost[o.count++] = sqrt(norm) / size;
+        if (p == 0) {
+            palm_corners_start(&c, points, &promise);
+            for (int32_t i = 0; i < d; i++)
+                palm_outer_corners(&o, &c, &promise, 1, &i);
+            palm_corners_rekey(&c, &promise);
+            continue;
+        }
+        const int64_t open = palm_corners_side(&c, points + p * d, 1.0, state);
+        const int64_t new = palm_corners_crossings(&c, state);
+        CHECK(open == 0 && new <= crossings && c.used + new <= capacity, "corners d=%d: no room", (int)d);
+        const int64_t made = palm_corners_cut(&c, p, points, state, &promise, table, 524288, edge);
+        CHECK(made == new, "corners d=%d: %d made, %d crossings", (int)d, (int)made, (int)new);
+        const int64_t top = palm_refine(&o, &c, &promise, -INFINITY);
+        CHECK(top >= 0 && c.exact[top] == o.count, "corners d=%d: the top is not exact", (int)d);
+        palm_corners_remove(&c, top);
+        palm_corners_insert(&c, top);
+    }
+    check_corners(&c, &o, policies, points);
+    int32_t basis[PALM_MAX_D];
+    for (int64_t i = 0; i < c.used; i += 7)
+        if (c.place[i] != -2) {
+            check_bound(&o, c.weight + i * d, 0, basis);
+            check_bound(&o, c.weight + i * d, o.count, basis);
+            check_bound(&o, c.weight, o.count, basis); /* from the basis of another weight */
+        }
+    free_corners(&c);
+    free(points), free(unit), free(column), free(cost), free(state), free(table), free(edge);
+}
+
 int main(void) {
     const int64_t sizes[] = {1, 2, 3, 5, 17, 64};
     for (int64_t d = 1; d <= 8; d++)
@@ -389,6 +533,8 @@ int main(void) {
             test_local(rows, columns);
     for (int64_t d = 1; d <= 7; d++)
         test_probe(29 + d, d, 5);
+    for (int64_t d = 2; d <= 6; d++)
+        test_corners(d, d < 5 ? 30 : 14);
     printf("kernels: %d failed checks\n", failures);
     return failures != 0;
 }

@@ -185,3 +185,11 @@ def test_probe_returns_weights_that_fewer_cover(seed, d):
     found, coverage = _core.probe(weights, values, values, mass, random, epsilon, delta + 1e-12, 50)
     assert found.shape == (9, d) and (found >= 0).all() and np.allclose(found.sum(axis=1), 1)
     assert np.allclose(coverage, covered(found), atol=1e-9) and (coverage <= covered(weights) + 1e-9).all()
+
+
+def test_separation_does_not_depend_on_the_number_of_threads():
+    rng = np.random.default_rng(0)
+    targets, members = rng.integers(0, 4, (9_000, 4)) / 4, rng.integers(0, 4, (12, 4)) / 4  # many ties
+    one, three = separate(targets, members, 1), separate(targets, members, 3)
+    assert np.array_equal(one.weights, three.weights) and np.array_equal(one.position, three.position)
+    assert np.array_equal(one.multiplier, three.multiplier) and one.pivots == three.pivots

@@ -228,6 +228,13 @@ def test_budget_problem_and_frontier():
     assert relative.delta == 0 and palm.certify(values, relative.members, delta=0.0).epsilon == relative.tolerance
 
 
+@pytest.mark.parametrize("vary", ["delta", "epsilon"])
+def test_budget_problem_that_no_size_solves(vary):
+    """Nothing may be selected, and more members are allowed than there are candidates: it must end."""
+    result = palm.solve(palm.ValueMatrix([[1.0, 0.5]]), max_size=2, vary=vary, forbid=[0])
+    assert not result.members and result.tolerance is None
+
+
 def test_time_limit_of_the_budget_problem():
     began = time.monotonic()
     result = palm.solve(hard(), max_size=20, vary="delta", settings=palm.Settings(time_limit=3))
