@@ -176,15 +176,19 @@ def _synthetic_cells() -> Iterator[Problem]:
 
 
 def _small() -> Iterator[Problem]:
-    """Seconds for every method: where general solvers can be compared to the end."""
-    for d, n in ((2, 10_000), (3, 10_000), (3, 1_000), (4, 1_000)):
-        for epsilon in (0.1, 0.05):
-            for seed in (1000 + d, 2000 + d, 3000 + d):
-                yield Problem(f"anti-{n}-{d}-{seed}", epsilon=epsilon)
-    for seed in (10, 1010, 2010):
-        yield Problem(f"sphere-200-3-{seed}", epsilon=0.05)
-    for seed in (20, 1020, 2020):
-        yield Problem(f"indep-10000-3-{seed}", epsilon=0.02)
+    """Problems that general solvers mostly finish in a minute: where methods can be compared to the end."""
+    for kind, n, d, tolerances in (
+        ("anti", 10_000, 2, (0.05, 0.01)),
+        ("anti", 10_000, 3, (0.1, 0.05)),
+        ("anti", 10_000, 4, (0.1, 0.05)),
+        ("anti", 1_000, 5, (0.1, 0.05)),
+        ("sphere", 200, 3, (0.05,)),
+        ("sphere", 200, 4, (0.1,)),
+        ("indep", 10_000, 4, (0.05, 0.02)),
+    ):
+        for epsilon in tolerances:
+            for k in range(2):
+                yield Problem(f"{kind}-{n}-{d}-{SEEDS[kind] + d + 1000 * k}", epsilon=epsilon)
 
 
 SUITES: dict[str, list[Problem]] = {

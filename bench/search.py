@@ -5,11 +5,12 @@
 Sets are those of bench/oracle_sets.py. "adaptive", "uniform" and "random" are `palm.Search` strategies (random: the
 median over the seeds); "tuned lattice" is the coarsest lattice that certifies, found after the fact, and "lazy" scans
 that lattice in its order. "LinearSupport" is morl-baselines 1.3.0 (optimistic linear support), run only where it can be
-imported (pip install morl-baselines pycddlib==2.1.6), under a time limit; it stops by its own floats, `gap` is that of
-its answers by our bound. Seconds are CPU seconds of this process without the oracle, of ask and tell;
-`result_seconds` those of choosing the members, both proofs and the exact check of the certificate. Every adaptive stop
-is certified by the exact checker; `violations` counts what another check finds: HiGHS at up to 300 corners, and 10^6
-random weights over the seeds.
+imported (pip install morl-baselines pycddlib==2.1.6), under a time limit; it stops by its own floats,
+`gap_with_them` is that of its answers (and of the unit weights that it did not ask) by our bound; --peer-only adds it
+to the results in --json. Seconds are CPU seconds of this process without the oracle, of ask and tell; `result_seconds`
+those of choosing the members, both proofs and the exact check of the certificate. Every adaptive stop is certified by
+the exact checker; `violations` counts what another check finds: HiGHS at up to 300 corners, and 10^6 random weights
+over the seeds.
 """
 
 from __future__ import annotations
@@ -186,18 +187,32 @@ def linear_support(oracle: Callable[..., Any], d: int, delta: float, limit: floa
     for weight, value in calls:
         unit = np.count_nonzero(weight) == 1 and int(weight.argmax()) in judge.answers.units
         judge.tell(None if unit else np.maximum(weight, 0), value, answer=not unit)
-    return {"calls": len(calls), "gap": judge.gap, "ended": peer.ended(), "seconds": seconds}
+    without = [k + 1 for k in range(d) if k not in judge.answers.units]
+    for k in without:  # it never asks some unit weights; without them no gap is finite
+        judge.tell(np.eye(d)[k - 1], oracle(np.eye(d)[k - 1]), answer=True)
+    answer = {"calls": len(calls), "unit_weights_not_asked": len(without), "gap_with_them": judge.gap}
+    return {**answer, "ended": peer.ended(), "seconds": seconds}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="d <= 4, one seed, no peer")
     parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--peer-only", action="store_true", help="add the peer to the results in --json")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--most", type=int, default=600, help="calls of a baseline at most")
     parser.add_argument("--peer-seconds", type=float, default=60.0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.peer_only:
+        document = json.loads(options.json.read_text())
+        for row in document["rows"]:
+            if (row["set"], row["d"], row["delta"]) in PEER:
+                oracle = make(row["set"], row["d"])
+                row["LinearSupport"] = linear_support(oracle, row["d"], row["delta"], options.peer_seconds)
+                print(row["set"], row["d"], row["delta"], row["LinearSupport"], flush=True)
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+        return
     seeds = [int(x) for x in options.seeds.split(",")][: 1 if options.quick else None]
     problems: list[tuple[str, int, float, Callable[..., Any]]] = [
         (name, d, delta, make(name, d)) for name, d, delta in SETS + LARGE if not options.quick or d <= 4

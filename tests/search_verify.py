@@ -8,7 +8,6 @@ from fractions import Fraction
 import numpy as np
 
 import palm_opt as palm
-from palm_opt import certificate as checker
 from tests.envelope_twins import corners, exact_outer_bound, random_weights
 
 Oracle = Callable[[np.ndarray], np.ndarray]
@@ -24,11 +23,6 @@ def run(search: palm.Search, oracle: Oracle, limit: int = 2000) -> palm.SearchRe
     raise AssertionError(f"no end after {limit} calls")
 
 
-def subject(search: palm.Search) -> checker.Answers:
-    weights = np.nan_to_num(search.answers.weights)
-    return checker.Answers([f"r{k + 1}" for k in range(search.d)], weights, search.answers.values)
-
-
 def verify_search(search: palm.Search, result: palm.SearchResult, points: int = 2000) -> None:
     """Certificate by the exact checker, regret against the outer bound at its corners and at random weights."""
     assert result.indices == tuple(sorted(set(result.indices))) and result.members == tuple(map(str, result.indices))
@@ -38,7 +32,7 @@ def verify_search(search: palm.Search, result: palm.SearchResult, points: int = 
         assert result.certificate is None and result.reference == "pool" and result.lower_bound == 1
         return
     assert result.reference == "oracle" and result.certificate is not None
-    proved = checker.check(checker.parse(result.certificate), subject(search))
+    proved = palm.verify(result.certificate, search)
     assert proved.kind == "conditional" and proved.members == result.size and proved.epsilon == result.epsilon
     assert proved.delta >= result.regret >= 0 and (proved.delta == result.delta) == (result.regret <= result.delta)
     assert proved.details.get("answered_lower_bound", 1) == result.lower_bound <= result.size

@@ -191,8 +191,8 @@ def samples_text(file: Path, rewards: str | None, id: str | None) -> tuple[str, 
     """Samples as CSV, the file that a certificate is checked against, and what to say of it."""
     from palm_opt.samples import Samples
 
-    any_range = (0.0, 1.0)  # it plays no part in the file
-    samples = Samples.read(file, any_range, opt.names(rewards, "--rewards"), candidate=id)
+    anything = (0.0, 1.0)  # the range plays no part in the file
+    samples = Samples.read(file, anything, opt.names(rewards, "--rewards"), candidate=id)
     said = {
         "candidates": samples.n,
         "prompts": len(samples.prompts),

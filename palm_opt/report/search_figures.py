@@ -111,6 +111,7 @@ def _triangle(
         axes.text(x0, y0, name, ha=side, va="top" if y0 < 0 else "bottom", fontsize=8)
     kept = float((gap <= search.delta).mean())
     axes.text(0.5, -0.16, f"{len(x)} calls: {kept:.0%} kept", ha="center", va="top", fontsize=9)
+    axes.set_ylim(-0.26, 1.0)
     axes.set_aspect("equal")
     axes.set_axis_off()
     return drawn

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import math
+from collections.abc import Iterable
+from pathlib import Path
 from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from palm_opt import _core
+from palm_opt import certificate as checker
 from palm_opt.errors import ProblemError
 from palm_opt.search.answers import Answers, OracleError, vector
 from palm_opt.search.bounds import OuterBound
@@ -15,6 +21,7 @@ from palm_opt.search.envelope import Envelope, margin, scale_exponents
 from palm_opt.search.questions import STRATEGIES, Questions
 from palm_opt.search.result import SearchResult
 from palm_opt.separation import check_tolerances
+from palm_opt.storage import write_text
 
 __all__ = ["Search"]
 
@@ -46,6 +53,7 @@ class Search:
         (0 for rewards that are not negative; KL-penalised values can be negative).
     resolution : for the grids and "uniform": the one lattice of multiples of 1 / resolution instead.
     max_calls : questions to ask at most.
+    rewards : d names, for the file of answers; by default "r1", "r2", ...
 
     Raises
     ------
@@ -68,6 +76,7 @@ class Search:
         floor: ArrayLike | None = None,
         resolution: int | None = None,
         max_calls: int | None = None,
+        rewards: Iterable[str] | None = None,
     ) -> None:
         check_tolerances(epsilon, delta)
         if not 1 <= n_rewards <= _core.MAX_REWARDS:
@@ -84,6 +93,9 @@ class Search:
         if level is not None:
             level = vector("floor", np.full(self.d, level) if level.ndim == 0 else level, self.d)
         self.answers = Answers(self.d, _oracle_error(oracle_error), level)
+        self.rewards = tuple(f"r{k + 1}" for k in range(self.d)) if rewards is None else tuple(map(str, rewards))
+        if len(set(self.rewards)) != self.d or not all(self.rewards):
+            raise ProblemError(f"rewards: expected {self.d} distinct non-empty names, got {list(self.rewards)}")
         self.outstanding: list[NDArray[np.float64]] = []
         self.questions: Questions | None = None
         self._envelope: Envelope | None = None
@@ -286,6 +298,20 @@ class Search:
         from palm_opt.search.finish import conclude
 
         return conclude(self, time_limit)
+
+    def problem(self) -> checker.Answers:
+        """The answers as the exact checker takes them: `palm_opt.verify(result.certificate, search)`."""
+        weights = np.where(np.isfinite(self.answers.weights), self.answers.weights, 0.0)
+        return checker.Answers(list(self.rewards), weights, self.answers.values)
+
+    def write_answers(self, path: str | Path) -> Path:
+        """Write the answers as the CSV file that a certificate is about (docs/certificate-format.md), atomically."""
+        lines = [[f"{kind}_{name}" for kind in "wv" for name in self.rewards]]
+        for weight, value in zip(self.answers.weights.tolist(), self.answers.values.tolist(), strict=True):
+            lines.append([*("" if math.isnan(x) else repr(x) for x in weight), *map(repr, value)])
+        stream = io.StringIO()
+        csv.writer(stream, lineterminator="\n").writerows(lines)
+        return write_text(path, stream.getvalue())
 
     def serialise(self) -> str:
         """The state as JSON with numbers as hex floats; `Search.restore` goes on with the same next weight."""

@@ -63,9 +63,7 @@ def conclude(search: Search, time_limit: float) -> SearchResult:
 def _certify(search: Search, portfolio: Portfolio, delta: float) -> tuple[Certificate | None, int]:
     """The certificate that the exact checker accepted, and the lower bound in it; (None, 1) where it did not."""
     answers, (_, bounds) = search.answers, search.parts
-    rewards = [f"r{k + 1}" for k in range(search.d)]
-    weights = np.where(np.isfinite(answers.weights), answers.weights, 0.0)
-    subject = checker.Answers(rewards, np.ascontiguousarray(weights), np.ascontiguousarray(answers.values))
+    subject = search.problem()
     error = answers.consistent_error()
     assert error is not None
     document: dict[str, Any] = {

@@ -19,7 +19,7 @@ __all__ = ["read", "write"]
 
 _FLOAT = re.compile(r"-?0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}")
 _KEYS = frozenset({"format", "version", "n_rewards", "epsilon", "delta", "oracle_error", "strategy", "seed"})
-_KEYS |= {"floor", "resolution", "max_calls", "taken", "answers", "outstanding"}
+_KEYS |= {"floor", "resolution", "max_calls", "rewards", "taken", "answers", "outstanding"}
 
 
 def write(search: Search) -> str:
@@ -37,6 +37,7 @@ def write(search: Search) -> str:
         "floor": None if answers.floor is None else _hex(answers.floor),
         "resolution": search.resolution,
         "max_calls": search.max_calls,
+        "rewards": list(search.rewards),
         "taken": 0 if search.questions is None else search.questions.taken,
         "answers": [
             [_hex(weight) if np.isfinite(weight).all() else None, _hex(value)]
@@ -72,6 +73,7 @@ def read(text: str) -> Search:
         floor=None if floor is None else _vector("floor", floor, d),
         resolution=None if state["resolution"] is None else _integer(state, "resolution", 1),
         max_calls=None if state["max_calls"] is None else _integer(state, "max_calls", 0),
+        rewards=_list("rewards", state["rewards"]),
     )
     for number, entry in enumerate(_list("answers", state["answers"])):
         if not isinstance(entry, list) or len(entry) != 2:

@@ -42,7 +42,7 @@ def test_scip_agrees_with_cpsat_on_the_same_grid():
 
 def test_a_run_is_one_line(tmp_path):
     out = tmp_path / "lines.jsonl"
-    problem = "anti-1000-3-1003 epsilon 0.1"
+    problem = "anti-10000-3-1003 epsilon 0.1"
     command = [sys.executable, "-m", "bench.run", "--problem", problem, "--methods", "palm-cpsat,greedy-random"]
     subprocess.run([*command, "--points", "50", "--out", out], cwd=ROOT, check=True, capture_output=True, timeout=120)
     first, ours, greedy = map(json.loads, out.read_text().splitlines())

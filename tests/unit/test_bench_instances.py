@@ -32,7 +32,9 @@ def test_first_rows_of_a_known_instance():
 
 
 def test_problems_are_distinct_and_unknown_names_are_refused():
-    assert len(instances.PROBLEMS) == sum(map(len, instances.SUITES.values()))
+    for problems in instances.SUITES.values():
+        assert len({str(problem) for problem in problems}) == len(problems)
+        assert all(instances.PROBLEMS[str(problem)].instance == problem.instance for problem in problems)
     with pytest.raises(ValueError, match="KIND-N-D-SEED"):
         instances.load("anti-10-3")
 

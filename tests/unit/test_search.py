@@ -10,7 +10,7 @@ import pytest
 
 import palm_opt as palm
 from bench.oracle_sets import make, pool_values, table
-from tests.search_verify import run, subject, verify_search
+from tests.search_verify import run, verify_search
 
 EXACT = (0.0, 0.0)
 
@@ -364,17 +364,14 @@ def test_a_million_weights_and_all_corners() -> None:
     assert palm.regret(np.vstack([result.values, values]), range(result.size)).worst <= result.regret
 
 
-def test_the_file_of_answers_checks_alone(tmp_path) -> None:
-    from palm_opt import certificate as checker
-
-    search = palm.Search(2, delta=0.02, oracle_error=EXACT)
+def test_the_file_of_answers_checks_alone(tmp_path: Path) -> None:
+    search = palm.Search(2, delta=0.02, oracle_error=EXACT, rewards=["safe, sound", 'a "b"'])
     search.tell(None, [0.3, 0.3])
     result = run(search, make("sphere", 2))
     path = result.certificate.write(tmp_path / "certificate.json")
-    csv = tmp_path / "answers.csv"
-    lines = ["w_r1,w_r2,v_r1,v_r2"]
-    for weight, value in zip(search.answers.weights, search.answers.values, strict=True):
-        cells = ["" if np.isnan(x) else repr(float(x)) for x in weight] + [repr(float(x)) for x in value]
-        lines.append(",".join(cells))
-    csv.write_text("\n".join(lines) + "\n")
-    assert checker.verify_files(path, csv).sha256 == subject(search).sha256()
+    csv = search.write_answers(tmp_path / "answers.csv")
+    proved = palm.verify(path, csv)
+    assert proved.sha256 == search.problem().sha256() and proved.members == result.size
+    assert palm.Search.restore(search.serialise()).rewards == search.rewards
+    with pytest.raises(palm.ProblemError, match="rewards"):
+        palm.Search(2, rewards=["a", "a"])
