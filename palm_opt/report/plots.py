@@ -51,7 +51,8 @@ def write_frontier(path: str | Path, results: Sequence[Result], vary: str = "del
 def write_plan(path: str | Path, plan: Plan) -> Path:
     """Draw which planned policy serves which preference: .png, .svg or .pdf. Raises as `write_plot`."""
     _check(path)
-    names = [f"{i + 1}: " + "/".join(f"{100 * x:.0f}" for x in m.weight) for i, m in enumerate(plan.members)]
+    names = ["/".join(f"{100 * x:.0f}" for x in member.weight) for member in plan.members]
+    names = [f"{name} ({i + 1})" if names.count(name) > 1 else name for i, name in enumerate(names)]
     values = ValueMatrix(plan.values, names=names, rewards=[name.removeprefix("-") for name in plan.rewards])
     worst = None if plan.worst_weight is None else np.array(plan.worst_weight)
     figure = figures.preference_map(values, range(len(names)), worst)

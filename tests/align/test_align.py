@@ -169,6 +169,28 @@ def test_training_is_reproducible(aligned: Portfolio, recipe: Path, tmp_path: Pa
     assert again.member("w-50-50").value == aligned.member("w-50-50").value
 
 
+def test_a_plan_from_the_base_model_is_what_gets_trained(aligned: Portfolio, recipe: Path, tmp_path: Path) -> None:
+    import pyarrow.compute as compute
+    import pyarrow.parquet as parquet
+
+    rows = parquet.read_table(aligned.path / "evaluation.parquet")
+    scores = tmp_path / "scores.parquet"
+    parquet.write_table(rows.filter(compute.equal(rows["member"], "base")), scores)
+    table = palm.RewardTable.read(scores, ["early", "length"], scale=[(0, 1), (0, 20)])
+    assert set(table.counts.tolist()) == {3}
+    plan = palm.plan(table, beta=0.01, delta=0.3)
+    assert plan.kept and plan.weights.shape[1] == 2
+    path = plan.write(tmp_path / "plan.json")
+    command = [sys.executable, "-m", "palm_opt.cli", "align", str(recipe), "--plan", str(path), "--out", "p", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["size"] == 1 + len(plan.members)
+    trained = [list(m.weight.values()) for m in Portfolio.load(tmp_path / "p").members if m.weight is not None]
+    np.testing.assert_array_equal(sorted(trained), sorted(plan.weights.tolist()))
+    with pytest.raises(palm.ProblemError, match=r"planned for beta = 0\.5, .* trains with beta = 0\.01"):
+        align(palm.plan(table, beta=0.5, delta=0.3), recipe, tmp_path / "q", progress=lambda line: None)
+
+
 def test_other_recipe_is_refused(aligned: Portfolio, recipe: Path, tmp_path: Path) -> None:
     other = recipe.with_name("other.toml")
     other.write_text(RECIPE.replace("seed = 3", "seed = 4"))
