@@ -241,8 +241,8 @@ class Relaxation:
 
     # ---- rows ------------------------------------------------------------------------------------------------------
 
-    def price(self, point: Point) -> tuple[int, float]:
-        """Add weights that the shares of a point cover least; returns how many, and the least coverage found."""
+    def price(self, point: Point) -> int:
+        """Add weights that the shares of a point cover too little; returns how many."""
         d = self.pool.values.d
         self.work["pricings"] += 1
         support = np.flatnonzero(point.x > 1e-9)
@@ -252,7 +252,7 @@ class Relaxation:
         worst = worst[known[worst] < 1 - 1e-5]
         if len(worst) >= _NEW // 2:
             self.add_rows(worst.tolist())
-            return len(worst), float(known[worst[0]])
+            return len(worst)
         active = self.witnesses.floats[point.rows]
         starts = np.repeat(active, max(2, _STARTS // max(1, len(active))), axis=0)
         starts = np.concatenate([starts, sample(self.rng, _STARTS // 2, d)])
@@ -260,7 +260,7 @@ class Relaxation:
         order = np.argsort(covered, kind="stable")[:_NEW]
         order = order[covered[order] < 1 - 1e-5]
         if not len(order):
-            return 0, float(covered.min())
+            return 0
         columns = np.union1d(self.candidates(), point.columns[support])
         mass = np.full(len(columns), 1e-4)
         mass[np.searchsorted(columns, point.columns[support])] += shares
@@ -269,15 +269,15 @@ class Relaxation:
         rows = sorted(set(self.witnesses.add(snap(lifted))))
         new = [row for row in rows if row >= before]
         if not new:
-            return 0, float(covered.min())
+            return 0
         block = self.witnesses.coverage(point.columns, np.array(new))
         _, first = np.unique(block, axis=0, return_index=True)
         useful = [new[k] for k in sorted(first.tolist()) if float(block[k] @ point.x) < 1 - 1e-6]
         self.add_rows(useful)
-        return len(useful), float(covered.min())
+        return len(useful)
 
     def overlooked(self, members: tuple[int, ...]) -> list[int]:
-        """Known rows that members do not cover: those of them that are not in the program."""
+        """Known rows that members do not cover."""
         bare: list[int] = np.flatnonzero(~self.witnesses.coverage(members).any(axis=1)).tolist()
         return bare
 

@@ -192,10 +192,11 @@ class _Search:
         if self.backend != "native":
             self._trim()
         if self.backend == "greedy":
-            self.relaxation.begin(self.members)
             self._root(0)
+        elif self.backend == "native":
+            self._native()
         else:
-            self._native() if self.backend == "native" else self._with_backend()
+            self._with_backend()
         if self._proved():
             self.stop = Stop.PROVED
 
@@ -217,8 +218,6 @@ class _Search:
     def _native(self) -> None:
         """Local search and the linear bound in turn, then branching, until they meet."""
         self._local(_SHORT)
-        self.early = len(self.rows)
-        self.relaxation.begin(self.members)
         if not self._root(_ROUNDS):
             self._forget()
             self._local(_LONG)
@@ -228,14 +227,14 @@ class _Search:
         """Covers from the backend until one is a portfolio; branching proves it, or finds rows that rule it out."""
         if not self._converge(self.propose):
             return
-        self.early = len(self.rows)
-        self.relaxation.begin(self.members)
         if not self._root(_ROUNDS):
             self._close()
 
     def _root(self, rounds: int) -> bool:
         """Raise the linear bound by up to so many rounds of new rows; whether it meets the incumbent."""
         relaxation, pool = self.relaxation, self.pool
+        self.early = len(self.rows)
+        relaxation.begin(self.members)
         relaxation.move(frozenset(pool.required), pool.forbidden)
         history: list[float] = []
         idle = 0
@@ -249,8 +248,7 @@ class _Search:
             ahead = math.ceil(point.value - 1e-6) - point.value if pool.whole_costs else point.value
             if len(history) > _WINDOW and point.value - history[-_WINDOW] < 0.02 * max(ahead, 0.05):
                 break
-            added, _least = relaxation.price(point)
-            idle = 0 if added else idle + 1
+            idle = 0 if relaxation.price(point) else idle + 1
             if idle >= 3:
                 break
         return False

@@ -82,7 +82,7 @@ class Tree:
             worth = _WORTH * max(need - point.value, 0.0)
             if pricings < _PRICINGS and point.value - before > worth:
                 before, pricings = point.value, pricings + 1
-                if relaxation.price(point)[0]:
+                if relaxation.price(point):
                     continue
             return self._choose(point, need)
 

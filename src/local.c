@@ -5,6 +5,7 @@
  * gain[j] is the weight of the rows that column j alone would newly cover (j not chosen), or alone covers (j chosen).
  */
 #include "palm.h"
+#include "random.h"
 
 #include <math.h>
 
@@ -20,13 +21,6 @@ typedef struct {
     int32_t *open, *place;     /* (rows) uncovered rows, and where each stands among them */
     int64_t opened;
 } Search;
-
-static uint64_t random_bits(uint64_t *state) { /* splitmix64 */
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
 
 #define FOR_BITS(word_count, words, bit)                                                                               \
     for (int64_t at_ = 0; at_ < (word_count); at_++)                                                                   \

@@ -4,17 +4,11 @@
  * the separation of its linear relaxation (which no exact method separates quickly: the sets are not convex).
  */
 #include "palm.h"
+#include "random.h"
 
 #include <math.h>
 
 enum { BLOCK = 64 };
-
-static uint64_t random_bits(uint64_t *state) { /* splitmix64 */
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
 
 static double uniform(uint64_t *state) { return (double)(random_bits(state) >> 11) * 0x1p-53; }
 

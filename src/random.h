@@ -1,0 +1,14 @@
+/* Random numbers of the kernels: splitmix64 (Steele, Lea, Flood, OOPSLA 2014), the state passed by the caller. */
+#ifndef PALM_RANDOM_H
+#define PALM_RANDOM_H
+
+#include <stdint.h>
+
+static inline uint64_t random_bits(uint64_t *state) {
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+#endif
