@@ -65,7 +65,7 @@ Cost = Annotated[str | None, typer.Option(metavar="COL", help="Column of costs >
 Epsilon = Annotated[float | None, typer.Option(metavar="E", help="Relative tolerance, 0 <= E < 1.")]
 Delta = Annotated[float | None, typer.Option(metavar="D", help="Absolute tolerance in units of the scale.")]
 TimeLimit = Annotated[float | None, typer.Option(metavar="S", help="Seconds; the incumbent is returned then.")]
-Seed = Annotated[int | None, typer.Option(metavar="N", min=0, help="Seed of every random choice.")]
+Seed = Annotated[int | None, typer.Option(metavar="N", min=0, max=2**31 - 1, help="Seed of every random choice.")]
 Threads = Annotated[int | None, typer.Option(metavar="N", min=0, help="Threads; 0 for all cores.")]
 Members = Annotated[str, typer.Option(metavar="X,Y", help="Names of the portfolio's members.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]

@@ -147,6 +147,7 @@ VALUES = ["--id", "model", "--rewards", "a,b"]
         (["solve", "V", *VALUES, "--require", ","], "--require: expected comma-separated names"),
         (["solve", "V", "--rewards", ""], "--rewards: expected comma-separated names"),
         (["solve", "V", *VALUES, "--seed", "-1"], "--seed"),
+        (["solve", "V", *VALUES, "--seed", "99999999999999999999"], "--seed"),
         (["baseline", "V", *VALUES, "--kind", "random", "--seed", "-1"], "--seed"),
         (["baseline", "V", *VALUES, "--kind", "grid", "--delta", "0"], "expected epsilon, delta > 0"),
         (["baseline", "V", *VALUES, "--kind", "grid", "--epsilon", "nan"], "expected epsilon, delta > 0"),
