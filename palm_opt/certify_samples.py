@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def certify_samples(
     epsilon: float = 0.0,
     max_size: int | None = None,
     alpha: float = 0.05,
-    split: float = 0.5,
+    split: float | Iterable[str] = 0.5,
     method: str = "betting",
     seed: int = 0,
     look: int | None = None,
@@ -110,7 +111,8 @@ def certify_samples(
         the selection prompts, by `palm_opt.solve` with max_size members at most; without max_size the smallest
         portfolio whose regret there is at most what noise will add to it.
     epsilon : relative tolerance, 0 <= epsilon < 1.
-    split : share of the prompts that chooses; a hash of `seed` and the prompt's (cluster's) name says which.
+    split : share of the prompts that chooses; a hash of `seed` and the prompt's (cluster's) name says which. Or the
+        names of the prompts (clusters) that certify, where they were held out beforehand.
     method : "betting", "bernstein" (empirical) or "hoeffding": bounds from the narrowest to the widest, as a rule.
     look, ledger : where the same prompts certify more than once: the number of this look (1, 2, ...), or a
         `palm_opt.Ledger` that counts them. The default is the only look, with all of alpha. What earlier looks showed
@@ -131,7 +133,8 @@ def certify_samples(
     if look is not None and (isinstance(look, bool) or not isinstance(look, int) or look < 0):
         raise ProblemError(f"look: expected an integer >= 0, got {look!r}")
     check_tolerances(epsilon, 0.0)
-    chooses, certifies = samples.split(split, seed)
+    rule = float(split) if isinstance(split, (int, float)) else split if isinstance(split, str) else tuple(split)
+    chooses, certifies = samples.split(rule, seed)
     terms = _Terms(float(epsilon), float(alpha), method, simultaneous, int(certifies.sum()))
     sample = samples.unit_means(chooses)
     if members is None:
@@ -146,12 +149,14 @@ def certify_samples(
                 "members: these were chosen on prompts that would now certify them; keep the split and the seed that"
                 " chose them"
             )
-    claim = repr((samples.sha256, chosen, terms, split, seed))
+    claim = repr((samples.sha256, chosen, terms, rule, seed))
     units = [name for name, used in zip(samples.units[0], certifies, strict=True) if used]
     undeclared = ledger is None and look is None
     counted = (ledger or samples.ledger).open(units, claim, 0 if undeclared else look, undeclared)
     plan = _Plan(samples, sample, chosen, terms, counted)
-    return plan.certify(samples.unit_means(certifies), float(split), int(seed))
+    if isinstance(rule, float):
+        return plan.certify(samples.unit_means(certifies), {"seed": int(seed), "selection": rule.hex()})
+    return plan.certify(samples.unit_means(certifies), {"clusters": units})
 
 
 @dataclass(frozen=True)
@@ -246,8 +251,8 @@ class _Plan:
             return confidence.betting(x, self.level, self.bets[tuple(at.T)] / _BETS)
         return (confidence.bernstein if self.terms.method == "bernstein" else confidence.hoeffding)(x, self.level)
 
-    def certify(self, units: Array, split: float, seed: int) -> CertifiedSamples:
-        """Bounds on the certification half, and the certificate that the checker accepts."""
+    def certify(self, units: Array, rule: Mapping[str, Any]) -> CertifiedSamples:
+        """Bounds on the certification half, and the certificate that the checker accepts; `rule` says which half."""
         samples = self.samples
         bounds, means = self.least.copy(), self.least.copy()
         for at, x in self.observations(units):
@@ -255,7 +260,7 @@ class _Plan:
             bounds[where] += self.width[where] * self.bound(at, x)
             means[where] += self.width[where] * x.mean(axis=1)
         candidate, reward = np.unravel_index(int(bounds.argmin()), bounds.shape)
-        document, delta = self.document(-float(bounds.min()), split, seed)
+        document, delta = self.document(-float(bounds.min()), rule)
         bounds.flags.writeable = False
         return CertifiedSamples(
             members=tuple(samples.names[i] for i in self.members),
@@ -278,8 +283,8 @@ class _Plan:
             _units=units,
         )
 
-    def document(self, loss: float, split: float, seed: int) -> tuple[Certificate, float]:
-        """The certificate for the least delta above `loss` that the checker accepts, and that delta."""
+    def document(self, loss: float, rule: Mapping[str, Any]) -> tuple[Certificate, float]:
+        """The certificate for the least delta above `loss` that the checker accepts, and that delta; see `certify`."""
         samples = self.samples
         document = Certificate(
             {
@@ -297,7 +302,7 @@ class _Plan:
                 "method": self.terms.method,
                 "look": self.look,
                 "simultaneous": self.terms.simultaneous,
-                "certification": {"seed": seed, "selection": split.hex()},
+                "certification": dict(rule),
                 "members": [samples.names[i] for i in self.members],
                 "multipliers": [
                     [i, *(x for pair in row.items() for x in pair)] for i, row in enumerate(self.multipliers)

@@ -181,16 +181,23 @@ class Samples:
         np.add.at(total, place[of[order]], self.means[order])
         return np.asarray(total / np.bincount(place[of[order]])[:, None, None])
 
-    def split(self, selection: float = 0.5, seed: int = 0) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which units choose, and which certify: a hash of seed and name decides, so about a share `selection` chooses.
+    def split(
+        self, selection: float | Iterable[str] = 0.5, seed: int = 0
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which units choose, and which certify.
 
-        The numbers and the order of the rows play no part, and anyone can repeat the split.
+        With a share, a hash of seed and name decides, so that about a share `selection` chooses: the numbers and the
+        order of the rows play no part, and anyone can repeat the split. Else `selection` names the units that CERTIFY
+        (prompts, or clusters where there are some), held out by whoever made the samples; `seed` plays no part.
         """
-        if not 0 < selection < 1:
-            raise ProblemError(f"split: expected a share between 0 and 1, got {selection}")
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ProblemError(f"seed: expected an integer >= 0, got {seed!r}")
-        chooses = _selects(self.units[0], float(selection), int(seed))
+        if isinstance(selection, (int, float, np.number)):
+            if not 0 < selection < 1:
+                raise ProblemError(f"split: expected a share between 0 and 1, got {selection}")
+            if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+                raise ProblemError(f"seed: expected an integer >= 0, got {seed!r}")
+            chooses = _selects(self.units[0], float(selection), int(seed))
+        else:
+            chooses = ~self._named(selection)
         for side, noun in ((chooses, "choosing"), (~chooses, "certifying")):
             if side.sum() < 2:
                 raise ProblemError(
@@ -198,6 +205,15 @@ class Samples:
                     " least 2; give more prompts, another split or another seed"
                 )
         return chooses, ~chooses
+
+    def _named(self, names: Iterable[str]) -> NDArray[np.bool_]:
+        """Which units have one of these names."""
+        if isinstance(names, str):
+            raise ProblemError(f"split: expected a share or a list of names that certify, got the text {_brief(names)}")
+        wanted, known = set(names), set(self.units[0])
+        for name in sorted(wanted - known, key=str)[:1]:
+            raise ProblemError(f"split: no prompt or cluster is named {_brief(str(name))}")
+        return np.array([name in wanted for name in self.units[0]])
 
     def values(self, chosen: NDArray[np.bool_] | None = None) -> ValueMatrix:
         """Means over the chosen units (None: all) as a value matrix: a plug-in estimate, for choosing only."""

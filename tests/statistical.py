@@ -52,13 +52,14 @@ def _unit_values(document: dict[str, Any], samples: palm.Samples) -> list[list[l
             if document["scale"] == "ranges":
                 inside = (inside - low) / (high - low)
             cells.setdefault((p, i, k), []).append(inside)
-    seed = document["certification"]["seed"]
-    share = Fraction(float.fromhex(document["certification"]["selection"]))
+    rule = document["certification"]
+    share = Fraction(float.fromhex(rule.get("selection", "0x0p0")))
     units: dict[str, list[int]] = {}
     for p, prompt in enumerate(samples.prompts):
         name = prompt if samples.clusters is None else samples.clusters[p]
-        digest = hashlib.sha256(b"palm_opt split 1\n%d\n%s" % (seed, name.encode())).digest()
-        if Fraction(int.from_bytes(digest[:8], "big"), 2**64) >= share:
+        digest = hashlib.sha256(b"palm_opt split 1\n%d\n%s" % (rule.get("seed", 0), name.encode())).digest()
+        hashed = Fraction(int.from_bytes(digest[:8], "big"), 2**64) >= share
+        if name in rule["clusters"] if "clusters" in rule else hashed:
             units.setdefault(name, []).append(p)
 
     def mean(prompts: list[int], i: int, k: int) -> Fraction:

@@ -330,3 +330,25 @@ def test_real_rewards(palm_data: Path) -> None:
     assert result.estimate < result.delta < 1.5
     wider = palm.certify_samples(palm.Samples(array, (0, 3), names=names), result.members, method="hoeffding")
     assert wider.delta > result.delta
+
+
+@pytest.mark.parametrize("clusters", [None, [f"topic {i // 4}" for i in range(80)]])
+def test_held_out_names_give_what_the_hash_would(clusters: list[str] | None) -> None:
+    """The split by name is the split by hash where the names are those that the hash holds out."""
+    options: dict[str, Any] = {"clusters": clusters}
+    samples = palm.Samples(portfolio(3), (0, 1), **options)
+    certifies = samples.split(0.5, 4)[1]
+    names = [name for name, used in zip(samples.units[0], certifies, strict=True) if used]
+    hashed = certify(portfolio(3), max_size=3, seed=4, split=0.5, **options)
+    named = certify(portfolio(3), max_size=3, seed=4, split=names, **options)
+    assert named.certificate["certification"] == {"clusters": names}
+    assert (named.members, named.delta) == (hashed.members, hashed.delta)
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [("7", "a list of names"), (["7", "8", "80"], "no prompt or cluster is named '80'"), (["7"], "1 of 80")],
+)
+def test_bad_names_are_refused(split: Any, message: str) -> None:
+    with pytest.raises(palm.ProblemError, match=message):
+        palm.certify_samples(palm.Samples(portfolio(3), (0, 1)), split=split)
