@@ -46,11 +46,14 @@ def run(
     delta: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Portfolio:
-    """Train and measure a lattice of weights, keep the fewest policies that keep the promise, and certify them.
+    """Train, measure and prove in rounds, each at the worst weight, until the promise holds or the budget is spent.
 
-    `epsilon` and `delta` replace the recipe's. The promise is about the pool of measured candidates (base model
-    included) and the table of their sample means, values.csv; certificate.json proves it. Adapters that are not
-    chosen stay on disk and in the journal: another promise, or a finer lattice, does not train them again.
+    `epsilon` and `delta` replace the recipe's. The promise is against the recipe's `plan.reference`: "oracle", every
+    policy that training could reach, given the declared trainer error (certificate.json of kind conditional, about
+    answers.csv), or "pool", the measured policies (kind exact, about values.csv). Members are the fewest policies that
+    keep it. At the end the prompts of the certify split are opened for a statistical promise about new prompts
+    (certificate-statistical.json, about evaluation.parquet). After every round the directory holds what is proved so
+    far. Trained adapters stay on disk and in the journal: another promise does not train them again.
 
     Returns
     -------

@@ -1,173 +1,39 @@
-"""From weights to a portfolio directory: train what is missing, measure what is missing, choose, publish."""
+"""The two ways to a portfolio directory: train given weights, or the loop that certifies."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import hashlib
 import io
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from palm_opt.align.base import Base, find_base, load_model, load_tokenizer, quiet, require_libraries
-from palm_opt.align.data import PromptSet, Row, load_prompts
+from palm_opt.align.loop import Loop
 from palm_opt.align.portfolio import Portfolio
-from palm_opt.align.publish import Candidate, Choice, publish, table_of
+from palm_opt.align.publish import publish
 from palm_opt.align.recipe import Recipe, load_recipe
-from palm_opt.align.rewards import RewardFunction, resolve_rewards
-from palm_opt.align.store import Store, check_directory, file_sha256
-from palm_opt.errors import PalmError, ProblemError
+from palm_opt.align.session import Say, open_session
+from palm_opt.errors import ProblemError
 from palm_opt.planned import Plan
-from palm_opt.storage import atomic_path
+from palm_opt.separation import check_tolerances
 
 __all__ = ["align", "check_plan", "read_weights", "run"]
-
-BASE = "base"  #: name of the base model as a candidate
-Say = Callable[[str], None]
-
-
-@dataclass
-class _Session:
-    """What all steps of one call share, with the directory locked."""
-
-    recipe: Recipe
-    base: Base
-    prompts: PromptSet
-    rewards: list[RewardFunction]
-    tokenizer: Any
-    store: Store
-    say: Say
-    bars: bool
-    _model: Any = field(default=None)
-
-    def pool(self, weights: NDArray[np.float64]) -> list[Candidate]:
-        """The base model and one candidate a weight, all trained and measured."""
-        from palm_opt.align.train import training_key
-
-        runs: dict[str, tuple[str, tuple[float, ...]]] = {}
-        todo = []
-        for row in weights.tolist():
-            key = training_key(row, self.recipe, self.base, self.prompts)
-            if key in runs:
-                continue  # the same weight twice
-            name = self.store.name_for(row, key)
-            while name in {other for other, _ in runs.values()}:
-                name = f"{name}-{key[:8]}"
-            runs[key] = (name, tuple(row))
-            if not self.store.finished(name, key):
-                todo.append(key)
-        self.say(f"{len(runs)} weights: {len(runs) - len(todo)} trained before, {len(todo)} to train")
-        for key in self._steps(todo, "train"):
-            self._train(key, *runs[key])
-        rows = self._held_out()
-        keys = {BASE: hashlib.sha256(f"{self.base.sha256} {self.prompts.sha256}".encode()).hexdigest()}
-        keys.update({name: key for key, (name, _) in runs.items()})
-        weight_of = dict(runs.values())
-        missing = [name for name, key in keys.items() if self._measurement(name, key) is None]
-        for name in self._steps(missing, "measure"):
-            self._measure(name, keys[name], rows)
-        return [self._candidate(name, key, weight_of.get(name)) for name, key in keys.items()]
-
-    def _steps(self, items: Sequence[str], what: str) -> Iterator[str]:
-        from tqdm import tqdm
-
-        yield from tqdm(items, desc=what, unit="policy", file=sys.stderr, disable=not (self.bars and items))
-
-    def _train(self, key: str, name: str, weight: tuple[float, ...]) -> None:
-        from palm_opt.align.train import train_adapter
-
-        def work(folder: Path) -> dict[str, Any]:
-            return train_adapter(weight, self.recipe, self.base, self.prompts, self.rewards, self.tokenizer, folder)
-
-        named = dict(zip(self.recipe.reward_names, weight, strict=True))
-        result = self.store.train(name, key, named, work)
-        self.say(f"trained {name} in {result['seconds']:.1f} s")
-
-    def _held_out(self) -> list[Row]:
-        from palm_opt.align.evaluate import sample_of
-
-        return sample_of(self.prompts.select, self.recipe.evaluation.prompts)
-
-    def _measure_key(self, key: str) -> str:
-        return hashlib.sha256(f"{key} {self.recipe.measuring_sha256}".encode()).hexdigest()
-
-    def _measurement(self, name: str, key: str) -> dict[str, Any] | None:
-        entry = self.store.entry("measured", self._measure_key(key))
-        path = self.store.path / "evaluations" / f"{name}.parquet"
-        return entry if entry and path.is_file() and file_sha256(path) == entry["sha256"] else None
-
-    def _measure(self, name: str, key: str, rows: Sequence[Row]) -> None:
-        from palm_opt.align.evaluate import Policies, measured, write_rows
-
-        if self._model is None:
-            self._model = Policies(load_model(self.base, self.recipe.device), self.tokenizer, self.recipe)
-        for reward in self.rewards:
-            reward.clipped = reward.scored = 0
-        adapter = None if name == BASE else self.store.path / "adapters" / name
-        columns = self._model.measure(adapter, rows, self.rewards)
-        result = measured(columns, self.recipe.reward_names)
-        path = self.store.path / "evaluations" / f"{name}.parquet"
-        with atomic_path(path) as temporary:
-            write_rows(temporary, name, rows, columns)
-        names = self.recipe.reward_names
-        self.store.append(
-            "measured",
-            key=self._measure_key(key),
-            name=name,
-            value=dict(zip(names, result.value, strict=True)),
-            standard_error=dict(zip(names, result.standard_error, strict=True)),
-            kl=result.kl,
-            kl_standard_error=result.kl_standard_error,
-            prompts=result.prompts,
-            generations=result.generations,
-            clipped={reward.reward.name: reward.clipped for reward in self.rewards},
-            sha256=file_sha256(path),
-        )
-        values = ", ".join(f"{n} {v:.3f}" for n, v in zip(names, result.value, strict=True))
-        self.say(f"measured {name}: {values}, kl {result.kl:.2f}")
-
-    def _candidate(self, name: str, key: str, weight: tuple[float, ...] | None) -> Candidate:
-        entry = self._measurement(name, key)
-        assert entry is not None
-        return Candidate(name, weight, entry)
-
-
-@contextlib.contextmanager
-def _session(recipe: Recipe | str | Path, out: str | Path, progress: Say | None) -> Iterator[_Session]:
-    """Check everything that can be checked, then lock the directory."""
-    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    require_libraries()
-    check_directory(out)
-    bars = progress is None and sys.stderr.isatty()
-    with contextlib.redirect_stdout(sys.stderr), quiet(recipe.device):  # stdout belongs to the caller
-        rewards, prompts = resolve_rewards(recipe), load_prompts(recipe)
-        say = progress or _say
-        base = find_base(recipe, say)
-        subject = {"recipe": recipe.training_sha256, "base model": base.sha256, "data": prompts.sha256}
-        with Store.open(out, subject) as store:
-            yield _Session(recipe, base, prompts, rewards, load_tokenizer(base), store, say, bars)
-
-
-def _say(line: str) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(line, file=sys.stderr)  # keeps a bar in one piece
-    sys.stderr.flush()
 
 
 def align(plan_or_weights: Any, recipe: Recipe | str | Path, out: str | Path, progress: Say | None = None) -> Portfolio:
     """See `palm_opt.align.align`."""
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     weights = _weights(plan_or_weights, recipe)
-    with _session(recipe, out, progress) as session:
-        pool = session.pool(weights)
-        return publish(session.store, session.recipe, session.base, pool, None)
+    with open_session(recipe, out, progress) as session:
+        known = {weight for asked in session.rounds() for weight in asked}
+        if new := [weight for weight in map(tuple, weights.tolist()) if weight not in known]:
+            session.ask(new)
+        pool = session.candidates(map(tuple, weights.tolist()))
+        session.train(pool)
+        return publish(session, pool, None)
 
 
 def run(
@@ -178,32 +44,12 @@ def run(
     progress: Say | None = None,
 ) -> Portfolio:
     """See `palm_opt.align.run`."""
-    from palm_opt.separation import check_tolerances
-    from palm_opt.simplex import lattice
-
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     epsilon = recipe.plan.epsilon if epsilon is None else epsilon
     delta = recipe.plan.delta if delta is None else delta
     check_tolerances(epsilon, delta)
-    weights = lattice(len(recipe.rewards), recipe.plan.lattice)
-    with _session(recipe, out, progress) as session:
-        pool = session.pool(read_weights(weights, recipe.reward_names))
-        choice = _choose(recipe, pool, epsilon, delta)
-        session.say(
-            f"{len(choice.members)} of {len(pool)} serve every preference: {', '.join(choice.members)} "
-            f"(at least {choice.lower_bound:g} are needed)"
-        )
-        return publish(session.store, recipe, session.base, pool, choice)
-
-
-def _choose(recipe: Recipe, pool: Sequence[Candidate], epsilon: float, delta: float) -> Choice:
-    """The fewest candidates that keep the promise over the pool, with their certificate."""
-    from palm_opt.solve import solve
-
-    result = solve(table_of(recipe, pool), epsilon=epsilon, delta=delta)
-    if not result.members or result.certificate is None:
-        raise PalmError(f"no portfolio was proved for epsilon {epsilon}, delta {delta}: {result.message}")
-    return Choice(result.members, epsilon, delta, result.lower_bound, result.certificate)
+    with open_session(recipe, out, progress) as session:
+        return Loop(session, epsilon, delta).run()
 
 
 def _weights(source: Any, recipe: Recipe) -> NDArray[np.float64]:

@@ -21,10 +21,13 @@ MANIFEST = "portfolio.json"
 LARGEST = 16 * 2**20  #: bytes of a manifest
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 _ADAPTER = frozenset({"adapter_config.json", "adapter_model.safetensors", "training.json"})
-_TOP = frozenset({"values.csv", "evaluation.parquet", "certificate.json", "report.html"})
+_PROOFS = ("certificate.json", "certificate-statistical.json")
+_TOP = frozenset({"values.csv", "answers.csv", "evaluation.parquet", *_PROOFS, "report.html"})
+_OPTIONAL = ("run", "statistical")  # tables, or null
 _KEYS = {
     "format": str, "version": int, "base_model": dict, "rewards": list, "beta": float, "objective": str,
-    "reference": str, "tolerances": dict, "measured": dict, "members": list, "files": dict, "producer": dict,
+    "reference": str, "tolerances": dict, "run": dict, "statistical": dict, "measured": dict, "members": list,
+    "files": dict, "producer": dict,
 }  # fmt: skip
 
 
@@ -55,8 +58,11 @@ class Portfolio:
     beta : KL penalty of the training.
     members : the policies. After `run` the certified portfolio, after `align` everything measured.
     base_model : {"name", "revision", "sha256"}.
-    epsilon, delta : the promise that certificate.json proves over the measured candidates, or None.
-    objective, reference : what values mean ("reward") and what OPT ranges over ("pool": the measured candidates).
+    epsilon, delta : the promise that certificate.json proves against `reference`, or None.
+    objective, reference : what values mean ("reward") and what OPT ranges over: "pool", the measured candidates, or
+        "oracle", every policy that training could reach, given the declared error of the trainer.
+    run : how the run ended (why, its target, trainings, lower bound, trainer error); None after `align`.
+    statistical : the promise for new prompts that certificate-statistical.json proves, or None.
     manifest : the whole document.
     """
 
@@ -70,6 +76,8 @@ class Portfolio:
     delta: float | None
     objective: str
     reference: str
+    run: Mapping[str, Any] | None
+    statistical: Mapping[str, Any] | None
     manifest: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -161,6 +169,8 @@ def _parse(path: Path, document: dict[str, Any]) -> Portfolio:
         raise StoreError(f'{where}: expected format "{FORMAT}", version 1')
     for key, kind in _KEYS.items():
         value = document.get(key)
+        if value is None and key in _OPTIONAL and key in document:
+            continue
         if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
             raise StoreError(f"{where}: {key}: expected {kind.__name__}, got {str(value)[:60]!r}")
     if unknown := sorted(set(document) - set(_KEYS)):
@@ -180,12 +190,37 @@ def _parse(path: Path, document: dict[str, Any]) -> Portfolio:
         promise = document["tolerances"]
         epsilon, delta = (None if promise[key] is None else _number(promise[key]) for key in ("epsilon", "delta"))
         beta = _number(document["beta"])
+        how = None if document["run"] is None else _how(document["run"])
+        statistical = None if document["statistical"] is None else _statistical(document["statistical"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise StoreError(f"{where}: {type(error).__name__}: {error}") from error
     return Portfolio(
         path, tuple(names), ranges, beta, members, document["base_model"], epsilon, delta,
-        document["objective"], document["reference"], document,
+        document["objective"], document["reference"], how, statistical, document,
     )  # fmt: skip
+
+
+def _how(entry: dict[str, Any]) -> dict[str, Any]:
+    """How a run ended, checked."""
+    error = entry["trainer_error"]
+    return {
+        "stop": _text(entry["stop"]),
+        "target": _number(entry["target"]),
+        "trainings": int(_number(entry["trainings"])),
+        "lower_bound": _number(entry["lower_bound"]),
+        "trainer_error": None if error is None else (_number(error[0]), _number(error[1])),
+        "missed": {_text(name): _number(short) for name, short in entry["missed"].items()},
+    }
+
+
+def _statistical(entry: dict[str, Any]) -> dict[str, Any]:
+    """A promise for new prompts, checked."""
+    needed = entry["prompts_needed"]
+    return {
+        **{key: _number(entry[key]) for key in ("epsilon", "delta", "alpha", "look", "prompts")},
+        "prompts_needed": None if needed is None else _number(needed),
+        "reference": _text(entry["reference"]),
+    }
 
 
 def _member(entry: dict[str, Any], rewards: list[str]) -> Member:

@@ -3,82 +3,180 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from palm_opt._version import __version__
-from palm_opt.align.base import Base
 from palm_opt.align.portfolio import FORMAT, MANIFEST, Portfolio
 from palm_opt.align.recipe import Recipe
-from palm_opt.align.store import Store
+from palm_opt.align.session import SPLITS, Candidate, Session
+from palm_opt.certify_samples import CertifiedSamples, certify_samples
+from palm_opt.errors import ProblemError
+from palm_opt.looks import Ledger
 from palm_opt.report import portfolio_report
+from palm_opt.report.wording import at_most, number, promise
 from palm_opt.result import Certificate
+from palm_opt.samples import Samples
+from palm_opt.search import Search
 from palm_opt.storage import atomic_path, write_json, write_text
 from palm_opt.values import ValueMatrix
 
-__all__ = ["Candidate", "Choice", "publish", "table_of"]
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Promise", "publish", "statistical", "table_of"]
+
+Entries = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A measured policy: its weight (None for the base model) and its line "measured" in the journal."""
+class Promise:
+    """The members chosen from a pool, and what is proved of them.
 
-    name: str
-    weight: tuple[float, ...] | None
-    entry: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The members that were chosen from a pool, and the proof."""
+    Attributes
+    ----------
+    members : names. epsilon, delta : the promise that `certificate` proves against `reference`.
+    reference : "oracle" (kind conditional, about answers.csv) or "pool" (kind exact, about values.csv).
+    lower_bound : no fewer policies of the pool keep it.
+    target, stop : the delta that was wished, and why the run ended: "target", "trainings", "hours", "stalled"
+        (no training is sure to help), "interrupted", "running".
+    error : (eta, gamma) of the trainer that an oracle's promise assumes; missed : runs that fell short of it.
+    search, told : the answers behind a conditional certificate, and the name of the policy of each.
+    samples : the statistical promise, about new prompts, once the certify split is opened.
+    """
 
     members: tuple[str, ...]
     epsilon: float
     delta: float
+    reference: str
     lower_bound: float
     certificate: Certificate
+    target: float
+    stop: str
+    values: ValueMatrix
+    error: tuple[float, float] | None = None
+    search: Search | None = None
+    told: tuple[str, ...] = ()
+    missed: tuple[tuple[str, float], ...] = ()
+    samples: CertifiedSamples | None = None
+    needed: float | None = None
+
+    @property
+    def summary(self) -> str:
+        """One sentence for the log."""
+        against = {"oracle": "of the best that training can reach", "pool": "of the best measured policy"}
+        return (
+            f"{len(self.members)} of {self.values.n} policies serve every preference "
+            f"{promise(self.epsilon, self.delta)} {against[self.reference]}: {', '.join(self.members)} "
+            f"(at least {number(self.lower_bound)} are needed)"
+        )
 
 
-def table_of(recipe: Recipe, pool: Sequence[Candidate]) -> ValueMatrix:
+def table_of(recipe: Recipe, pool: Sequence[Candidate], entries: Entries) -> ValueMatrix:
     """Measured values of the pool, rewards scaled to [0, 1] by their declared ranges: what values.csv holds."""
     names = recipe.reward_names
-    array = [[candidate.entry["value"][name] for name in names] for candidate in pool]
+    array = [[entry["value"][name] for name in names] for entry in entries]
     scale = "none" if all(pair == (0.0, 1.0) for pair in recipe.ranges) else recipe.ranges
     values = ValueMatrix(array, names=[candidate.name for candidate in pool], rewards=names, scale=scale)
     values.id_column = "member"
     return values
 
 
-def publish(store: Store, recipe: Recipe, base: Base, pool: Sequence[Candidate], choice: Choice | None) -> Portfolio:
-    """Write values.csv, evaluation.parquet, certificate.json, report.html and the manifest; read it all back."""
-    write_text(store.path / "values.csv", table_of(recipe, pool).to_csv())
-    _write_evaluation(store, pool)
-    if choice is None:
-        (store.path / "certificate.json").unlink(missing_ok=True)
+def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -> Promise:
+    """Open the certify split: measure the pool there, and certify the members, fixed before, for new prompts.
+
+    Every opening with another claim is a look of its own (looks.json counts them) and costs a part of alpha.
+    """
+    session.say("opening the certify split: members are fixed, every policy is measured on it")
+    session.measure(pool, "certify")
+    path = _write_evaluation(session, pool, SPLITS)
+    recipe = session.recipe
+    samples = Samples.read(path, ranges=recipe.ranges, rewards=recipe.reward_names, scale="ranges")
+    held_out = {_text(row["prompt"]) for row in session.held_out("certify")}
+    try:
+        found = certify_samples(
+            samples,
+            promise.members,
+            epsilon=promise.epsilon,
+            alpha=recipe.plan.alpha,
+            split=sorted(held_out),
+            ledger=Ledger(session.store.path / "looks.json"),
+        )
+    except ProblemError as error:
+        session.say(f"no statistical certificate: {error}")
+        return promise
+    needed = found.prompts_needed(promise.delta)
+    session.say(
+        f"on new prompts, with probability {1 - found.alpha:g}: within {at_most(found.delta)} of the best measured "
+        f"policy ({found.certification} prompts; about {needed:.3g} would show {number(promise.delta)})"
+    )
+    return replace(promise, samples=found, needed=needed)
+
+
+def publish(session: Session, pool: Sequence[Candidate], promise: Promise | None) -> Portfolio:
+    """Write the tables, the certificates, the manifest and the report; read it all back.
+
+    Without a promise every policy of the pool is a member.
+    """
+    root, recipe = session.store.path, session.recipe
+    entries = session.measure(pool)
+    certificates: dict[str, Certificate | None] = {
+        "certificate.json": None if promise is None else promise.certificate,
+        "certificate-statistical.json": promise.samples.certificate
+        if promise is not None and promise.samples
+        else None,
+    }
+    write_text(root / "values.csv", table_of(recipe, pool, entries).to_csv())
+    _write_evaluation(session, pool, SPLITS if promise is not None and promise.samples is not None else SPLITS[:1])
+    if promise is None or promise.search is None:
+        (root / "answers.csv").unlink(missing_ok=True)
     else:
-        choice.certificate.write(store.path / "certificate.json")
-    (store.path / "report.html").unlink(missing_ok=True)
-    write_json(store.path / MANIFEST, _manifest(store, recipe, base, pool, choice))
-    portfolio_report(store.path)
-    return Portfolio.load(store.path)
+        promise.search.write_answers(root / "answers.csv", policies=promise.told)
+    for name, certificate in certificates.items():
+        if certificate is None:
+            (root / name).unlink(missing_ok=True)
+        else:
+            certificate.write(root / name)
+    (root / "report.html").unlink(missing_ok=True)
+    write_json(root / MANIFEST, _manifest(session, pool, entries, promise))
+    if promise is None or promise.stop != "running":
+        portfolio_report(root)
+    return Portfolio.load(root)
 
 
-def _write_evaluation(store: Store, pool: Sequence[Candidate]) -> None:
+def _text(prompt: Any) -> str:
+    import json
+
+    return prompt if isinstance(prompt, str) else json.dumps(prompt)
+
+
+def _write_evaluation(session: Session, pool: Sequence[Candidate], splits: Sequence[str]) -> Any:
+    """evaluation.parquet: one row a completion of every policy, with its split."""
     import pyarrow
     import pyarrow.parquet as parquet
 
-    parts = [parquet.read_table(store.path / "evaluations" / f"{candidate.name}.parquet") for candidate in pool]
-    with atomic_path(store.path / "evaluation.parquet") as temporary:
+    parts: list[pyarrow.Table] = []
+    for split in splits:
+        for candidate in pool:
+            table = parquet.read_table(session.evaluation(candidate, split))
+            parts.append(table.append_column("split", pyarrow.array([split] * table.num_rows)))
+    path = session.store.path / "evaluation.parquet"
+    with atomic_path(path) as temporary:
         parquet.write_table(pyarrow.concat_tables(parts), temporary, compression="zstd")
+    return path
 
 
-def _manifest(
-    store: Store, recipe: Recipe, base: Base, pool: Sequence[Candidate], choice: Choice | None
-) -> dict[str, Any]:
+def _manifest(session: Session, pool: Sequence[Candidate], entries: Entries, promise: Promise | None) -> dict[str, Any]:
+    recipe, store, base = session.recipe, session.store, session.base
     names = recipe.reward_names
-    chosen = [candidate for candidate in pool if choice is None or candidate.name in choice.members]
-    adapters = [f"adapters/{candidate.name}" for candidate in chosen if candidate.weight is not None]
-    first = pool[0].entry
+    chosen = [
+        (candidate, entry)
+        for candidate, entry in zip(pool, entries, strict=True)
+        if promise is None or candidate.name in promise.members
+    ]
+    adapters = [f"adapters/{candidate.name}" for candidate, _ in chosen if candidate.weight is not None]
+    tables = ["values.csv", "answers.csv", "evaluation.parquet", "certificate.json", "certificate-statistical.json"]
+    first = entries[0]
     return {
         "format": FORMAT,
         "version": 1,
@@ -86,30 +184,58 @@ def _manifest(
         "rewards": [{"name": r.name, "function": r.function, "low": r.low, "high": r.high} for r in recipe.rewards],
         "beta": recipe.train.beta,
         "objective": "reward",
-        "reference": "pool",
+        "reference": "pool" if promise is None else promise.reference,
         "tolerances": {
-            "epsilon": None if choice is None else choice.epsilon,
-            "delta": None if choice is None else choice.delta,
+            "epsilon": None if promise is None else promise.epsilon,
+            "delta": None if promise is None else promise.delta,
         },
+        "run": None if promise is None else _run(pool, promise),
+        "statistical": None if promise is None or promise.samples is None else _statistical(promise),
         "measured": {
             "split": "select",
             "prompts": first["prompts"],
             "generations": first["generations"],
             "candidates": len(pool),
-            "clipped": {name: sum(candidate.entry["clipped"][name] for candidate in pool) for name in names},
-            "note": "kind exact is about the table of sample means, on prompts that also chose the members",
+            "clipped": {name: sum(entry["clipped"][name] for entry in entries) for name in names},
+            "note": "sample means, on the prompts that also chose the members",
         },
         "members": [
             {
                 "name": candidate.name,
                 "weight": None if candidate.weight is None else dict(zip(names, candidate.weight, strict=True)),
-                "value": candidate.entry["value"],
-                "standard_error": candidate.entry["standard_error"],
-                "kl": candidate.entry["kl"],
+                "value": entry["value"],
+                "standard_error": entry["standard_error"],
+                "kl": entry["kl"],
                 "adapter": None if candidate.weight is None else f"adapters/{candidate.name}",
             }
-            for candidate in chosen
+            for candidate, entry in chosen
         ],
-        "files": store.hashes([*adapters, "values.csv", "evaluation.parquet", "certificate.json"]),
+        "files": store.hashes([*adapters, *tables]),
         "producer": {"name": "palm_opt", "version": __version__},
+    }
+
+
+def _run(pool: Sequence[Candidate], promise: Promise) -> dict[str, Any]:
+    """How the run ended."""
+    return {
+        "stop": promise.stop,
+        "target": promise.target,
+        "trainings": sum(candidate.weight is not None for candidate in pool),
+        "lower_bound": promise.lower_bound,
+        "trainer_error": None if promise.error is None else list(promise.error),
+        "missed": dict(promise.missed),
+    }
+
+
+def _statistical(promise: Promise) -> dict[str, Any]:
+    found = promise.samples
+    assert found is not None and promise.needed is not None
+    return {
+        "delta": found.delta,
+        "epsilon": found.epsilon,
+        "alpha": found.alpha,
+        "look": found.look,
+        "prompts": found.certification,
+        "prompts_needed": promise.needed if promise.needed < float("inf") else None,
+        "reference": "pool",
     }

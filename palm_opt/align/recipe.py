@@ -87,9 +87,24 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Plan:
+    reference: str
+    trainer_eta: float
+    trainer_gamma: float
     lattice: int
     epsilon: float
     delta: float
+    alpha: float
+
+    @property
+    def error(self) -> tuple[float, float]:
+        """(eta, gamma): a policy trained for w is declared to have w.v >= (1 - eta) OPT(w) - gamma."""
+        return self.trainer_eta, self.trainer_gamma
+
+
+@dataclass(frozen=True)
+class Budget:
+    trainings: int
+    hours: float
 
 
 @dataclass(frozen=True)
@@ -113,6 +128,7 @@ class Recipe:
     generation: Generation
     evaluation: Evaluation
     plan: Plan
+    budget: Budget
     device: Device
 
     @classmethod
@@ -193,6 +209,7 @@ def load_recipe(path: str | Path) -> Recipe:
         generation=Generation(**sections["generation"]),
         evaluation=Evaluation(**sections["evaluation"]),
         plan=Plan(**sections["plan"]),
+        budget=Budget(**sections["budget"]),
         device=Device(**sections["device"]),
     )
 
@@ -289,6 +306,12 @@ def _together(folder: Path, sections: dict[str, dict[str, Any]], faults: list[st
         faults.append(f"prompts.select: expected a share above 0, got {prompts['select']}")
     if prompts["select"] + prompts["certify"] >= 1:
         faults.append("prompts.select: expected select + certify below 1, so that some prompts are left to train on")
+    plan = sections["plan"]
+    if plan["reference"] == "oracle" and not _reachable(**plan):
+        faults.append(
+            f"plan.delta: {plan['delta']:g} is out of reach with plan.trainer_gamma {plan['trainer_gamma']:g} and "
+            f"plan.trainer_eta {plan['trainer_eta']:g}: even where it trains, nothing better is proved"
+        )
     source = prompts["source"]
     if source != EMBEDDED and Path(source).suffix.lower() not in (".jsonl", ".parquet"):
         faults.append(f"prompts.source: expected 'embedded' or a .jsonl or .parquet file, got {_show(source)}")
@@ -297,6 +320,12 @@ def _together(folder: Path, sections: dict[str, dict[str, Any]], faults: list[st
     base = model["base"]
     if base.startswith((".", "/", "~")) and not (folder / Path(base).expanduser()).is_dir():
         faults.append(f"model.base: no such folder: {base} (looked beside the recipe)")
+
+
+def _reachable(trainer_eta: float, trainer_gamma: float, epsilon: float, delta: float, **_: Any) -> bool:
+    """Whether a trained weight can keep the promise at all: (1 - epsilon) (v + gamma) / (1 - eta) - v < delta."""
+    keep = (1 - epsilon) / (1 - trainer_eta)
+    return min(keep * (v + trainer_gamma) - v for v in (0.0, 1.0)) < delta
 
 
 def _sources(recipe: Recipe) -> dict[str, str]:

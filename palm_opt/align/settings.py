@@ -56,7 +56,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("prompts.source", str, REQUIRED, (), "`embedded`, or a .jsonl or .parquet file with a `prompt` column."),
     Setting("prompts.select", float, 0.2, (0, 1), "Share of prompts held out to choose members."),
     Setting(
-        "prompts.certify", float, 0.2, (0, 1), "Share of prompts held out for a later certificate, untouched here."
+        "prompts.certify", float, 0.2, (0, 1), "Share of prompts held out for the statistical promise, opened last."
     ),
     Setting("train.trainer", str, "grpo", ("grpo",), "TRL trainer."),
     Setting("train.beta", float, 0.0, (0, math.inf), "KL penalty of the training objective, per token."),
@@ -91,9 +91,24 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("evaluation.prompts", int, 256, (2, math.inf), "Held-out prompts to measure on, at most; all if fewer."),
     Setting("evaluation.generations", int, 4, _MANY, "Completions a prompt."),
     Setting("evaluation.batch", int, 64, _MANY, "Completions at a time."),
-    Setting("plan.lattice", int, 3, _MANY, "`run` trains every weight whose entries are multiples of 1 / lattice."),
+    Setting(
+        "plan.reference",
+        str,
+        "oracle",
+        ("oracle", "pool"),
+        "`oracle`: the promise is against every policy that training could reach, given the trainer error declared "
+        "below. `pool`: against the measured policies only.",
+    ),
+    Setting(
+        "plan.trainer_eta", float, 0.0, (0, 0.999999), "Declared relative error of the trainer (see What is promised)."
+    ),
+    Setting("plan.trainer_gamma", float, 0.02, (0, math.inf), "Declared absolute error, rewards scaled to [0, 1]."),
+    Setting("plan.lattice", int, 1, _MANY, "The first round trains all weights that are multiples of 1 / lattice."),
     Setting("plan.epsilon", float, 0.0, (0, 0.999999), "Relative tolerance that `run` promises."),
     Setting("plan.delta", float, 0.05, (0, math.inf), "Absolute tolerance, in units of rewards scaled to [0, 1]."),
+    Setting("plan.alpha", float, 0.05, (1e-12, 0.5), "Risk that the statistical promise about new prompts is false."),
+    Setting("budget.trainings", int, 100, _COUNT, "Trainings at most, those of earlier runs included; 0: no limit."),
+    Setting("budget.hours", float, 0.0, (0, math.inf), "Hours of training at most, likewise; 0: no limit."),
     Setting("device.precision", str, "auto", ("auto", "float32", "bfloat16"), "`auto`: bfloat16 on a GPU that has it."),
     Setting("device.threads", int, 0, _COUNT, "Torch threads on a CPU; 0 leaves the choice to torch."),
     Setting("device.vllm", bool, False, (), "Generate with vLLM while training (a GPU, and `pip install vllm`)."),

@@ -141,6 +141,10 @@ class Store:
         self._entries.append(entry)
         return entry
 
+    def entries(self, event: str) -> list[dict[str, Any]]:
+        """The journal lines of an event, in order."""
+        return [entry for entry in self._entries if entry["event"] == event]
+
     def entry(self, event: str, key: str) -> dict[str, Any] | None:
         """The newest journal line of that event and key."""
         found = [entry for entry in self._entries if entry["event"] == event and entry.get("key") == key]

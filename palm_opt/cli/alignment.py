@@ -70,9 +70,10 @@ def align(
 def run(
     recipe: RecipeFile, out: Out, epsilon: opt.Epsilon = None, delta: opt.Delta = None, json: opt.Json = False
 ) -> None:
-    """Train, measure, choose, prove, report.
+    """Train, measure, prove, and train again where the promise is worst.
 
-    The whole way from a recipe to a portfolio directory. --epsilon and --delta replace the recipe's. Resumable.
+    The whole way from a recipe to a certified portfolio directory, with as few trainings as the promise needs.
+    --epsilon and --delta replace the recipe's. Resumable; Ctrl-C leaves what is proved so far.
     """
     from palm_opt.align import run as run_recipe
 
@@ -134,10 +135,14 @@ def report(directory: Directory, json: opt.Json = False) -> None:
 
 def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
     """Print what a training run left behind."""
-    from palm_opt.report.wording import number, promise
+    from palm_opt.report.wording import REFERENCES, number, on_new_prompts, promise, stopped
 
-    files = {name: portfolio.path / name for name in ("certificate.json", "values.csv", "report.html")}
-    there = {name: path for name, path in files.items() if portfolio.has(name)}
+    files = {
+        name: portfolio.path / name
+        for name in ("certificate.json", "certificate-statistical.json", "values.csv", "answers.csv", "report.html")
+        if portfolio.has(name)
+    }
+    how, statistical = portfolio.run, portfolio.statistical
     if json:
         emit_json(
             {
@@ -148,15 +153,24 @@ def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
                 "rewards": portfolio.rewards,
                 "epsilon": portfolio.epsilon,
                 "delta": portfolio.delta,
-                "certificate": there.get("certificate.json"),
-                "report": there.get("report.html"),
+                "reference": portfolio.reference,
+                "run": how,
+                "statistical": statistical,
+                "certificate": files.get("certificate.json"),
+                "report": files.get("report.html"),
             }
         )
         return
-    if portfolio.epsilon is not None and portfolio.delta is not None:
-        emit(f"{len(portfolio.members)} members serve every preference {promise(portfolio.epsilon, portfolio.delta)}")
+    if how is not None and portfolio.epsilon is not None and portfolio.delta is not None:
+        emit(
+            f"{len(portfolio.members)} members serve every preference {promise(portfolio.epsilon, portfolio.delta)} "
+            f"{REFERENCES[portfolio.reference]}"
+        )
+        emit(stopped(how, portfolio.delta))
     else:
         emit(f"{len(portfolio.members)} policies measured")
+    if statistical is not None:
+        emit(on_new_prompts(statistical))
     emit()
     rows = []
     for member in portfolio.members:
@@ -165,4 +179,4 @@ def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
         rows.append([member.name, "/".join(weight) if member.weight else "base model", *values, f"{member.kl:.3g}"])
     emit(table(["member", "trained for", *portfolio.rewards, "KL"], rows, left=2))
     emit()
-    emit(facts([("directory", str(portfolio.path)), *((name, str(path)) for name, path in there.items())]))
+    emit(facts([("directory", str(portfolio.path)), *((name, str(path)) for name, path in files.items())]))

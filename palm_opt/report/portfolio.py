@@ -76,14 +76,28 @@ def _values(portfolio: Portfolio) -> ValueMatrix:
 
 
 def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
-    """What the certificate of the directory proves, checked again; without one, that all members serve everyone."""
+    """What the directory proves of the measured pool, checked again.
+
+    A certificate against another reference than the pool is checked too; of the pool it then says what `certify` finds.
+    """
     from palm_opt import certificate as checker
     from palm_opt.certify import certify
     from palm_opt.separation import regret
 
+    names = [member.name for member in portfolio.members]
+    if portfolio.has("certificate-statistical.json"):
+        from palm_opt.samples import Samples
+
+        path = portfolio.path / "evaluation.parquet"
+        samples = Samples.read(path, ranges=portfolio.ranges, rewards=portfolio.rewards, scale="ranges")
+        checker.check(checker.read_certificate(portfolio.path / "certificate-statistical.json"), samples.problem())
     if not portfolio.has("certificate.json"):
-        return certify(values, [member.name for member in portfolio.members], epsilon=0.0)
+        return certify(values, names, epsilon=0.0)
     document = checker.read_certificate(portfolio.path / "certificate.json")
+    if document["kind"] == "conditional":
+        answers = checker.read_answers(portfolio.path / "answers.csv", document["subject"])
+        epsilon = checker.check(document, answers).epsilon
+        return certify(values, names, epsilon=epsilon)
     proved = checker.check(document, values.problem())
     members = values.indices(document["members"])
     worst = regret(values, members, proved.epsilon)

@@ -10,7 +10,32 @@ from typing import Any
 from palm_opt.result import Certified, Result, Status
 from palm_opt.values import ValueMatrix
 
-__all__ = ["at_least", "at_most", "headline", "number", "promise", "proof", "shares", "weight_text"]
+__all__ = [
+    "REFERENCES",
+    "at_least",
+    "at_most",
+    "headline",
+    "number",
+    "on_new_prompts",
+    "promise",
+    "proof",
+    "shares",
+    "stopped",
+    "weight_text",
+]
+
+REFERENCES = {  #: what a promise of a training run compares with
+    "oracle": "of the best that training could reach, given the declared error of the trainer",
+    "pool": "of the best measured policy",
+}
+_STOPS = {
+    "target": "The promise was reached",
+    "trainings": "The budget of trainings ended",
+    "hours": "The budget of hours ended",
+    "stalled": "No further training is sure to help",
+    "interrupted": "Interrupted",
+    "running": "Still running",
+}
 
 
 def number(x: float, digits: int = 4) -> str:
@@ -56,6 +81,36 @@ def promise(epsilon: float, delta: float) -> str:
         return f"within {at_most(delta)}" if delta else "exactly as well as the best"
     relative = f"within {_percent(epsilon)} % of the best"
     return relative if delta == 0 else f"{relative} plus {at_most(delta)}"
+
+
+def stopped(how: Mapping[str, Any], delta: float) -> str:
+    """Say why a training run ended and what it assumed (`Portfolio.run`)."""
+    count = how["trainings"]
+    text = f"{_STOPS.get(how['stop'], how['stop'])} after {count} training{'s' * (count != 1)}"
+    if delta > how["target"]:
+        text += f" ({number(how['target'])} was wished)"
+    if how["trainer_error"] is not None:
+        eta, gamma = how["trainer_error"]
+        relative = f"a share {number(eta)} and " if eta else ""
+        text += f"; declared trainer error: {relative}{number(gamma)}"
+        if how["missed"]:
+            short, name = max((short, name) for name, short in how["missed"].items())
+            text += (
+                f", which {len(how['missed'])} of the runs missed, by up to {number(short, 2)} ({name}): "
+                "there the best policy measured at that weight stands for it"
+            )
+    return text + f"; at least {at_least(how['lower_bound'])} of the measured policies are needed."
+
+
+def on_new_prompts(promised: Mapping[str, Any]) -> str:
+    """Say what holds for prompts that were not seen (`Portfolio.statistical`)."""
+    text = (
+        f"On new prompts like these, with probability {number(1 - promised['alpha'])}: "
+        f"{promise(promised['epsilon'], promised['delta'])} of the best measured policy"
+    )
+    needed = promised["prompts_needed"]
+    more = f"; about {needed:,.0f} would show the promise above" if needed is not None else ""
+    return f"{text} ({promised['prompts']:,.0f} held-out prompts{more})."
 
 
 def _percent(epsilon: float) -> str:

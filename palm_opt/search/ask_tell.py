@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -304,11 +304,16 @@ class Search:
         weights = np.where(np.isfinite(self.answers.weights), self.answers.weights, 0.0)
         return checker.Answers(list(self.rewards), weights, self.answers.values)
 
-    def write_answers(self, path: str | Path) -> Path:
-        """Write the answers as the CSV file that a certificate is about (docs/certificate-format.md), atomically."""
+    def write_answers(self, path: str | Path, policies: Sequence[str] | None = None) -> Path:
+        """Write the answers as the CSV file that a certificate is about (docs/certificate-format.md), atomically.
+
+        `policies` names the policy of each answer, in a column that no claim rests on.
+        """
         lines = [[f"{kind}_{name}" for kind in "wv" for name in self.rewards]]
         for weight, value in zip(self.answers.weights.tolist(), self.answers.values.tolist(), strict=True):
             lines.append([*("" if math.isnan(x) else repr(x) for x in weight), *map(repr, value)])
+        if policies is not None:
+            lines = [[name, *line] for name, line in zip(["policy", *policies], lines, strict=True)]
         stream = io.StringIO()
         csv.writer(stream, lineterminator="\n").writerows(lines)
         return write_text(path, stream.getvalue())

@@ -1,0 +1,171 @@
+"""The loop that certifies: measure, prove, train at the worst weight, until the promise holds or the budget is spent.
+
+Steering sees the `select` split only. The `certify` split is opened when the loop has ended, for a statistical promise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from palm_opt.align.portfolio import Portfolio
+from palm_opt.align.publish import Promise, publish, statistical, table_of
+from palm_opt.align.recipe import Recipe
+from palm_opt.align.session import Candidate, Session, Weight
+from palm_opt.align.steer import Steering, steer
+from palm_opt.certify import certify
+from palm_opt.report.wording import number, weight_text
+from palm_opt.search import SearchResult
+from palm_opt.simplex import lattice
+from palm_opt.solve import solve
+from palm_opt.values import ValueMatrix
+
+__all__ = ["Loop", "first_round"]
+
+_CHOOSING = 60.0  # seconds for choosing the fewest members; longer proves nothing that a user waits for
+
+
+@dataclass(frozen=True)
+class State:
+    """The measured pool between two rounds."""
+
+    candidates: Sequence[Candidate]
+    entries: Sequence[dict[str, Any]]
+    values: ValueMatrix
+    steering: Steering
+
+
+class Loop:
+    """One run in an open session.
+
+    Parameters
+    ----------
+    epsilon, delta : the promise to reach, against the recipe's `plan.reference`.
+    """
+
+    def __init__(self, session: Session, epsilon: float, delta: float) -> None:
+        self.session, self.recipe = session, session.recipe
+        self.epsilon, self.delta = epsilon, delta
+
+    def run(self) -> Portfolio:
+        """Rounds until the promise is proved, training cannot help, or the budget is spent; then certify and publish.
+
+        Ctrl-C publishes what is proved so far, with the certify split unopened, and raises KeyboardInterrupt.
+        """
+        if not self.session.rounds():
+            self.session.ask(first_round(self.recipe))
+        state: State | None = None
+        try:
+            while True:
+                state = self._measured()
+                weights, stop = self._next(state)
+                if stop is not None:
+                    break
+                publish(self.session, state.candidates, self._promise(state, "running"))
+                self.session.ask(weights)
+        except KeyboardInterrupt:
+            if state is not None:
+                publish(self.session, state.candidates, self._promise(state, "interrupted"))
+            raise
+        promise = self._promise(state, stop)
+        self.session.say(promise.summary)
+        if len(self.session.held_out("certify")) >= 2:
+            promise = statistical(self.session, state.candidates, promise)
+        return publish(self.session, state.candidates, promise)
+
+    def _measured(self) -> State:
+        """Train and measure whatever has been asked, and see what it proves."""
+        session = self.session
+        candidates = session.candidates(weight for weights in session.rounds() for weight in weights)
+        session.train(candidates)
+        entries = session.measure(candidates)
+        values = table_of(self.recipe, candidates, entries)
+        weights = [None if c.weight is None else np.array(c.weight) for c in candidates]
+        error = self.recipe.plan.error if self.recipe.plan.reference == "oracle" else None
+        state = steer(values.array, weights, self.epsilon, self.delta, error, self.recipe.reward_names)
+        for missed in state.missed:
+            session.say(
+                f"warning: {candidates[missed.candidate].name} falls {number(missed.short, 2)} short of the declared "
+                f"trainer error: {candidates[missed.better].name} is better at its weight"
+            )
+        return State(candidates, entries, values, state)
+
+    def _next(self, state: State) -> tuple[list[Weight], str | None]:
+        """The weights of the next round, or why there is none."""
+        budget, steering = self.recipe.budget, state.steering
+        trained = sum(candidate.weight is not None for candidate in state.candidates)
+        spent = sum(float(entry["seconds"]) for entry in self.session.store.entries("result")) / 3600
+        if steering.gap <= self.delta:
+            return [], "target"
+        if budget.trainings and trained >= budget.trainings:
+            return [], "trainings"
+        if budget.hours and spent >= budget.hours:
+            return [], "hours"
+        wanted = 1
+        if budget.trainings:
+            wanted = min(wanted, budget.trainings - trained)
+        weights = steering.next(wanted)
+        if not weights:
+            return [], "stalled"
+        if math.isfinite(steering.gap):
+            names = self.recipe.reward_names
+            where = "; ".join(weight_text(weight, names) for weight in weights)
+            self.session.say(
+                f"{trained} trained: worst regret {number(steering.gap)} at most, {number(self.delta)} wanted; "
+                f"next: {where}"
+            )
+        return [tuple(weight.tolist()) for weight in weights], None
+
+    def _promise(self, state: State, stop: str) -> Promise:
+        """The fewest members of the pool, and the proof: against the reference, or against the pool while d unit
+        weights are not trained."""
+        if self.recipe.plan.reference == "oracle" and math.isfinite(state.steering.gap):
+            result, chosen = state.steering.result(_CHOOSING)
+            if result.certificate is not None:
+                return self._against_oracle(state, stop, result, chosen)
+        values = state.values
+        found = solve(values, epsilon=self.epsilon, delta=self.delta)
+        members, certificate = found.members, found.certificate
+        if certificate is None:  # stopped before anything was proved
+            members, certificate = values.names, certify(values, values.names, epsilon=self.epsilon).certificate
+        return Promise(
+            members=members,
+            epsilon=self.epsilon,
+            delta=float.fromhex(certificate["delta"]),
+            reference="pool",
+            lower_bound=max(1.0, found.lower_bound),
+            certificate=certificate,
+            target=self.delta,
+            stop=stop,
+            values=values,
+        )
+
+    def _against_oracle(self, state: State, stop: str, result: SearchResult, members: Sequence[int]) -> Promise:
+        names, steering = state.values.names, state.steering
+        assert result.certificate is not None
+        return Promise(
+            members=tuple(names[i] for i in members),
+            epsilon=self.epsilon,
+            delta=float.fromhex(result.certificate["delta"]),
+            reference="oracle",
+            lower_bound=result.lower_bound,
+            certificate=result.certificate,
+            target=self.delta,
+            stop=stop,
+            values=state.values,
+            error=result.oracle_error,
+            search=steering.search,
+            told=tuple(names[i] for i in steering.told),
+            missed=tuple((names[m.candidate], m.short) for m in steering.missed),
+        )
+
+
+def first_round(recipe: Recipe) -> list[Weight]:
+    """The weights to begin with: the unit weights, without which nothing bounds OPT, and a lattice if one is wished."""
+    d = len(recipe.rewards)
+    weights = [*np.eye(d).tolist(), *lattice(d, max(1, recipe.plan.lattice)).tolist()]
+    return list(dict.fromkeys(tuple(row) for row in weights))

@@ -1,0 +1,194 @@
+"""A portfolio directory at work: rounds of weights are asked, trained and measured; what was done is not done again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from palm_opt.align.base import Base, find_base, load_model, load_tokenizer, quiet, require_libraries
+from palm_opt.align.data import PromptSet, Row, load_prompts
+from palm_opt.align.launch import Task, train_all
+from palm_opt.align.recipe import Recipe, load_recipe
+from palm_opt.align.rewards import RewardFunction, resolve_rewards
+from palm_opt.align.store import Store, check_directory, file_sha256
+from palm_opt.errors import StoreError
+from palm_opt.storage import atomic_path
+
+__all__ = ["BASE", "SPLITS", "Candidate", "Say", "Session", "Weight", "open_session"]
+
+BASE = "base"  #: name of the base model as a candidate
+SPLITS = ("select", "certify")
+Say = Callable[[str], None]
+Weight = tuple[float, ...]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A policy: its name, its training key, and the weight it was trained for (None for the base model)."""
+
+    name: str
+    key: str
+    weight: Weight | None
+
+
+@dataclass
+class Session:
+    """What all steps of one call share, with the directory locked."""
+
+    recipe: Recipe
+    base: Base
+    prompts: PromptSet
+    rewards: list[RewardFunction]
+    tokenizer: Any
+    store: Store
+    say: Say
+    bars: bool
+    _model: Any = field(default=None)
+
+    # ---- rounds ------------------------------------------------------------------------------------------------------
+
+    def rounds(self) -> list[list[Weight]]:
+        """The weights asked so far, round by round: every later step follows from them and from the measurements."""
+        try:
+            return [[_weight(row) for row in entry["weights"]] for entry in self.store.entries("asked")]
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{self.store.path}: the journal has a round that is none: {error}") from error
+
+    def ask(self, weights: Iterable[Sequence[float]]) -> None:
+        """Write down a round before any of it is trained."""
+        self.store.append("asked", weights=[[float(x).hex() for x in row] for row in weights])
+
+    def candidates(self, weights: Iterable[Weight]) -> list[Candidate]:
+        """The base model and one candidate a weight, in this order; the same weight twice counts once."""
+        from palm_opt.align.train import training_key
+
+        found = {BASE: Candidate(BASE, hashlib.sha256(self._subject().encode()).hexdigest(), None)}
+        for weight in weights:
+            key = training_key(weight, self.recipe, self.base, self.prompts)
+            name = self.store.name_for(weight, key)
+            if name in found and found[name].key != key:
+                name = f"{name}-{key[:8]}"
+            found.setdefault(name, Candidate(name, key, weight))
+        return list(found.values())
+
+    def _subject(self) -> str:
+        return f"{self.base.sha256} {self.prompts.sha256}"
+
+    # ---- training ----------------------------------------------------------------------------------------------------
+
+    def train(self, candidates: Iterable[Candidate]) -> None:
+        """Train those that are not trained yet."""
+        wanted = [candidate for candidate in candidates if candidate.weight is not None]
+        todo = [
+            Task(candidate.key, candidate.name, candidate.weight)
+            for candidate in wanted
+            if candidate.weight is not None and not self.store.finished(candidate.name, candidate.key)
+        ]
+        if todo:
+            self.say(f"{len(wanted)} weights: {len(wanted) - len(todo)} trained before, {len(todo)} to train")
+        for task, result in self._steps(train_all(self, todo), "train", len(todo)):
+            self.say(f"trained {task.name} in {result['seconds']:.1f} s")
+
+    def _steps(self, items: Iterable[T], what: str, total: int) -> Iterator[T]:
+        from tqdm import tqdm
+
+        off = not (self.bars and total)
+        yield from tqdm(items, desc=what, unit="policy", file=sys.stderr, disable=off, total=total)
+
+    # ---- measuring ---------------------------------------------------------------------------------------------------
+
+    def measure(self, candidates: Sequence[Candidate], split: str = "select") -> list[dict[str, Any]]:
+        """The line "measured" of each candidate on a split; only what is missing is measured."""
+        missing = [candidate for candidate in candidates if self._measurement(candidate, split) is None]
+        if missing:
+            rows = self.held_out(split)
+            for candidate in self._steps(missing, f"measure ({split})", len(missing)):
+                self._measure(candidate, split, rows)
+        entries = [self._measurement(candidate, split) for candidate in candidates]
+        return [entry for entry in entries if entry is not None]
+
+    def held_out(self, split: str) -> list[Row]:
+        """The prompts that measurements on a split use."""
+        from palm_opt.align.evaluate import sample_of
+
+        return sample_of(getattr(self.prompts, split), self.recipe.evaluation.prompts)
+
+    def evaluation(self, candidate: Candidate, split: str) -> Path:
+        """Where the rewards of a candidate on a split are, one row a completion."""
+        return self.store.path / "evaluations" / split / f"{candidate.name}.parquet"
+
+    def _measure_key(self, candidate: Candidate, split: str) -> str:
+        text = f"{candidate.key} {self.recipe.measuring_sha256} {split}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _measurement(self, candidate: Candidate, split: str) -> dict[str, Any] | None:
+        entry = self.store.entry("measured", self._measure_key(candidate, split))
+        path = self.evaluation(candidate, split)
+        return entry if entry and path.is_file() and file_sha256(path) == entry["sha256"] else None
+
+    def _measure(self, candidate: Candidate, split: str, rows: Sequence[Row]) -> None:
+        from palm_opt.align.evaluate import Policies, measured, write_rows
+
+        if self._model is None:
+            self._model = Policies(load_model(self.base, self.recipe.device), self.tokenizer, self.recipe)
+        for reward in self.rewards:
+            reward.clipped = reward.scored = 0
+        adapter = None if candidate.weight is None else self.store.path / "adapters" / candidate.name
+        columns = self._model.measure(adapter, rows, self.rewards)
+        result = measured(columns, self.recipe.reward_names)
+        path = self.evaluation(candidate, split)
+        with atomic_path(path) as temporary:
+            write_rows(temporary, candidate.name, rows, columns)
+        names = self.recipe.reward_names
+        self.store.append(
+            "measured",
+            key=self._measure_key(candidate, split),
+            name=candidate.name,
+            split=split,
+            value=dict(zip(names, result.value, strict=True)),
+            standard_error=dict(zip(names, result.standard_error, strict=True)),
+            kl=result.kl,
+            kl_standard_error=result.kl_standard_error,
+            prompts=result.prompts,
+            generations=result.generations,
+            clipped={reward.reward.name: reward.clipped for reward in self.rewards},
+            sha256=file_sha256(path),
+        )
+        values = ", ".join(f"{n} {v:.3f}" for n, v in zip(names, result.value, strict=True))
+        self.say(f"measured {candidate.name} ({split}): {values}, kl {result.kl:.2f}")
+
+
+def _weight(row: Sequence[str]) -> Weight:
+    if not all(isinstance(x, str) and re.fullmatch(r"0x[0-9a-f.]{1,20}p[+-]?\d{1,5}", x) for x in row):
+        raise ValueError(f"expected hex floats, got {str(row)[:60]}")
+    return tuple(float.fromhex(x) for x in row)
+
+
+@contextlib.contextmanager
+def open_session(recipe: Recipe | str | Path, out: str | Path, progress: Say | None) -> Iterator[Session]:
+    """Check everything that can be checked, then lock the directory."""
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    require_libraries()
+    check_directory(out)
+    bars = progress is None and sys.stderr.isatty()
+    with contextlib.redirect_stdout(sys.stderr), quiet(recipe.device):  # stdout belongs to the caller
+        rewards, prompts = resolve_rewards(recipe), load_prompts(recipe)
+        say = progress or _say
+        base = find_base(recipe, say)
+        subject = {"recipe": recipe.training_sha256, "base model": base.sha256, "data": prompts.sha256}
+        with Store.open(out, subject) as store:
+            yield Session(recipe, base, prompts, rewards, load_tokenizer(base), store, say, bars)
+
+
+def _say(line: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)  # keeps a bar in one piece
+    sys.stderr.flush()

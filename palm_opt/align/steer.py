@@ -1,0 +1,105 @@
+"""What the measured policies prove about OPT, and where to train next. No training here: numbers in, numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palm_opt.search import Search, SearchResult
+
+__all__ = ["Missed", "Steering", "steer"]
+
+Array = NDArray[np.float64]
+_TRAINED = 1e-6  #: a weight this near to one that was trained is not trained again
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A training run that stayed below what the declared trainer error allows, by what another policy shows.
+
+    candidate, better : positions in the pool; short : by how much, beyond the declared error.
+    """
+
+    candidate: int
+    better: int
+    short: float
+
+
+@dataclass(frozen=True)
+class Steering:
+    """A pool of measured policies seen as answers of the trainer.
+
+    Attributes
+    ----------
+    search : the search that has been told all of them. told : the policy of each of its answers.
+    trained : (t, d) the weights that policies were trained for.
+    missed : training runs that refute the declared error. The answer at a weight is the best policy MEASURED there,
+        so that the promise rests on less: that at each trained weight one policy of the pool is within the error.
+    """
+
+    search: Search
+    told: tuple[int, ...]
+    trained: Array
+    missed: tuple[Missed, ...] = field(default=())
+
+    @property
+    def gap(self) -> float:
+        """The worst regret that the whole pool can have, inf while a unit weight is not trained."""
+        return self.search.gap
+
+    def next(self, n: int) -> list[Array]:
+        """Up to n weights that are worth training at once, the worst first; none where training cannot help."""
+        return [weight for weight in self.search.ask(n) if not self._is_trained(weight)]
+
+    def _is_trained(self, weight: Array) -> bool:
+        return bool((np.abs(self.trained - weight).max(axis=1) <= _TRAINED).any())
+
+    def result(self, time_limit: float = 60.0) -> tuple[SearchResult, tuple[int, ...]]:
+        """The fewest policies that keep the promise, and their positions in the pool, ascending and distinct."""
+        result = self.search.result(time_limit)
+        return result, tuple(sorted({self.told[i] for i in result.indices}))
+
+
+def steer(
+    values: Array,
+    weights: Sequence[Array | None],
+    epsilon: float,
+    delta: float,
+    error: tuple[float, float] | None,
+    rewards: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Steering:
+    """What a pool proves.
+
+    Parameters
+    ----------
+    values : (n, d) measured values, on the scale of the promise.
+    weights : the weight of sum 1 that each policy was trained for, None for others (the base model, merged adapters).
+    epsilon, delta : the promise.
+    error : (eta, gamma): at every trained weight w the best policy of the pool has w.v >= (1 - eta) OPT(w) - gamma.
+        None: nothing is assumed and nothing is claimed against OPT; trained policies steer as if they were optimal.
+    """
+    search = Search(values.shape[1], epsilon, delta, error, seed=seed, rewards=rewards)
+    eta, gamma = error or (0.0, 0.0)
+    told, missed, seen = list[int](), list[Missed](), list[Array]()
+    for i, weight in enumerate(weights):
+        if weight is None or any(np.abs(weight - other).max() <= _TRAINED for other in seen):
+            continue
+        seen.append(weight)
+        reached = values @ weight
+        best = int(reached.argmax())
+        if reached[i] >= reached[best]:
+            best = i
+        short = float((1 - eta) * reached[best] - gamma - reached[i])
+        if error is not None and short > 0:
+            missed.append(Missed(i, best, short))
+        search.tell(weight, values[best], answer=True)
+        told.append(best)
+    for i in sorted(set(range(len(values))) - set(told)):
+        search.tell(None, values[i])
+        told.append(i)
+    trained = np.array(seen) if seen else np.empty((0, values.shape[1]))
+    return Steering(search, tuple(told), trained, tuple(missed))
