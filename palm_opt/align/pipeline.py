@@ -7,16 +7,17 @@ import csv
 import hashlib
 import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from palm_opt.align.base import Base, find_base, load_model, load_tokenizer, quiet, require_libraries
 from palm_opt.align.data import PromptSet, Row, load_prompts
+from palm_opt.align.launch import Task, train_all
 from palm_opt.align.portfolio import Portfolio
 from palm_opt.align.publish import Candidate, Choice, publish, table_of
 from palm_opt.align.recipe import Recipe, load_recipe
@@ -30,6 +31,7 @@ __all__ = ["align", "check_plan", "read_weights", "run"]
 
 BASE = "base"  #: name of the base model as a candidate
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass
@@ -51,7 +53,7 @@ class _Session:
         from palm_opt.align.train import training_key
 
         runs: dict[str, tuple[str, tuple[float, ...]]] = {}
-        todo = []
+        todo: list[Task] = []
         for row in weights.tolist():
             key = training_key(row, self.recipe, self.base, self.prompts)
             if key in runs:
@@ -61,33 +63,24 @@ class _Session:
                 name = f"{name}-{key[:8]}"
             runs[key] = (name, tuple(row))
             if not self.store.finished(name, key):
-                todo.append(key)
+                todo.append(Task(key, name, tuple(row)))
         self.say(f"{len(runs)} weights: {len(runs) - len(todo)} trained before, {len(todo)} to train")
-        for key in self._steps(todo, "train"):
-            self._train(key, *runs[key])
+        for task, result in self._steps(train_all(self, todo), "train", len(todo)):
+            self.say(f"trained {task.name} in {result['seconds']:.1f} s")
         rows = self._held_out()
         keys = {BASE: hashlib.sha256(f"{self.base.sha256} {self.prompts.sha256}".encode()).hexdigest()}
         keys.update({name: key for key, (name, _) in runs.items()})
         weight_of = dict(runs.values())
         missing = [name for name, key in keys.items() if self._measurement(name, key) is None]
-        for name in self._steps(missing, "measure"):
+        for name in self._steps(missing, "measure", len(missing)):
             self._measure(name, keys[name], rows)
         return [self._candidate(name, key, weight_of.get(name)) for name, key in keys.items()]
 
-    def _steps(self, items: Sequence[str], what: str) -> Iterator[str]:
+    def _steps(self, items: Iterable[T], what: str, total: int) -> Iterator[T]:
         from tqdm import tqdm
 
-        yield from tqdm(items, desc=what, unit="policy", file=sys.stderr, disable=not (self.bars and items))
-
-    def _train(self, key: str, name: str, weight: tuple[float, ...]) -> None:
-        from palm_opt.align.train import train_adapter
-
-        def work(folder: Path) -> dict[str, Any]:
-            return train_adapter(weight, self.recipe, self.base, self.prompts, self.rewards, self.tokenizer, folder)
-
-        named = dict(zip(self.recipe.reward_names, weight, strict=True))
-        result = self.store.train(name, key, named, work)
-        self.say(f"trained {name} in {result['seconds']:.1f} s")
+        off = not (self.bars and total)
+        yield from tqdm(items, desc=what, unit="policy", file=sys.stderr, disable=off, total=total)
 
     def _held_out(self) -> list[Row]:
         from palm_opt.align.evaluate import sample_of
@@ -149,7 +142,7 @@ def _session(recipe: Recipe | str | Path, out: str | Path, progress: Say | None)
         rewards, prompts = resolve_rewards(recipe), load_prompts(recipe)
         say = progress or _say
         base = find_base(recipe, say)
-        subject = {"recipe": recipe.training_sha256, "base model": base.sha256, "data": prompts.sha256}
+        subject = {"recipe": recipe.training, "base model": base.sha256, "data": prompts.sha256}
         with Store.open(out, subject) as store:
             yield _Session(recipe, base, prompts, rewards, load_tokenizer(base), store, say, bars)
 

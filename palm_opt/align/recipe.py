@@ -100,6 +100,16 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Launch:
+    how: str
+    workers: int
+    processes: int
+    gpus: float
+    retries: int
+    address: str
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A checked recipe; the fields are the sections of the file (docs/alignment.md lists every key)."""
 
@@ -114,6 +124,7 @@ class Recipe:
     evaluation: Evaluation
     plan: Plan
     device: Device
+    launch: Launch
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
@@ -136,20 +147,23 @@ class Recipe:
         return tuple((reward.low, reward.high) for reward in self.rewards)
 
     @property
+    def training(self) -> dict[str, Any]:
+        """All that an adapter depends on but for its weight, the base model and the data."""
+        return {
+            "seed": self.seed,
+            "rewards": [asdict(reward) for reward in self.rewards],
+            "reward_sources": _sources(self),
+            "train": asdict(self.train),
+            "lora": asdict(self.lora),
+            "generation": asdict(self.generation),
+            "precision": self.device.precision,
+            "split": [self.prompts.select, self.prompts.certify],
+        }
+
+    @property
     def training_sha256(self) -> str:
-        """Hash of all that an adapter depends on but for its weight, the base model and the data."""
-        return _sha256(
-            {
-                "seed": self.seed,
-                "rewards": [asdict(reward) for reward in self.rewards],
-                "reward_sources": _sources(self),
-                "train": asdict(self.train),
-                "lora": asdict(self.lora),
-                "generation": asdict(self.generation),
-                "precision": self.device.precision,
-                "split": [self.prompts.select, self.prompts.certify],
-            }
-        )
+        """Hash of `training`."""
+        return _sha256(self.training)
 
     @property
     def measuring_sha256(self) -> str:
@@ -194,6 +208,7 @@ def load_recipe(path: str | Path) -> Recipe:
         evaluation=Evaluation(**sections["evaluation"]),
         plan=Plan(**sections["plan"]),
         device=Device(**sections["device"]),
+        launch=Launch(**sections["launch"]),
     )
 
 
