@@ -10,15 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_path", "write_bytes", "write_json", "write_text"]
+__all__ = ["TEMPORARY", "atomic_path", "sync", "write_bytes", "write_json", "write_text"]
+
+TEMPORARY = ".palm-"  #: how the name of an unfinished file begins: whoever owns the folder may delete it
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is fsynced and renamed to `path`, else removed."""
+    """Yield a temporary path beside `path`; on success it is fsynced and renamed to `path`, else removed.
+
+    Raises
+    ------
+    OSError : it cannot be written (a full disk, say); the error names `path`.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", suffix=target.suffix, dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{target.name[:80]}.", suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -26,16 +33,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        sync(temporary)
         temporary.replace(target)
-        sync_directory(target.parent)
+        sync(target.parent)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def sync_directory(path: Path) -> None:
-    """Make renames in a directory durable."""
+def sync(path: Path) -> None:
+    """Make a file's bytes, or a directory's names, durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -43,10 +53,20 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
+def write_all(handle: int, data: bytes) -> None:
+    """Write bytes to a file descriptor, all of them: `os.write` may stop early."""
+    while data:
+        data = data[os.write(handle, data) :]
+
+
 def write_bytes(path: str | Path, data: bytes) -> Path:
     """Write bytes atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+        handle = os.open(temporary, os.O_WRONLY | os.O_TRUNC)
+        try:
+            write_all(handle, data)
+        finally:
+            os.close(handle)
     return Path(path)
 
 

@@ -98,14 +98,14 @@ class Loop:
         """The weights of the next round, or why there is none."""
         budget, steering = self.recipe.budget, state.steering
         trained = sum(candidate.weight is not None for candidate in state.candidates)
-        spent = sum(float(entry["seconds"]) for entry in self.session.store.entries("result")) / 3600
+        spent = sum(float(entry["seconds"] or 0) for entry in self.session.store.entries("result")) / 3600
         if steering.gap <= self.delta:
             return [], "target"
         if budget.trainings and trained >= budget.trainings:
             return [], "trainings"
         if budget.hours and spent >= budget.hours:
             return [], "hours"
-        wanted = 1
+        wanted = self.recipe.launch.workers
         if budget.trainings:
             wanted = min(wanted, budget.trainings - trained)
         weights = steering.next(wanted)

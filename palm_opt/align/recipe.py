@@ -115,6 +115,16 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Launch:
+    how: str
+    workers: int
+    processes: int
+    gpus: float
+    retries: int
+    address: str
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A checked recipe; the fields are the sections of the file (docs/alignment.md lists every key)."""
 
@@ -130,6 +140,7 @@ class Recipe:
     plan: Plan
     budget: Budget
     device: Device
+    launch: Launch
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
@@ -152,20 +163,23 @@ class Recipe:
         return tuple((reward.low, reward.high) for reward in self.rewards)
 
     @property
+    def training(self) -> dict[str, Any]:
+        """All that an adapter depends on but for its weight, the base model and the data."""
+        return {
+            "seed": self.seed,
+            "rewards": [asdict(reward) for reward in self.rewards],
+            "reward_sources": _sources(self),
+            "train": asdict(self.train),
+            "lora": asdict(self.lora),
+            "generation": asdict(self.generation),
+            "precision": self.device.precision,
+            "split": [self.prompts.select, self.prompts.certify],
+        }
+
+    @property
     def training_sha256(self) -> str:
-        """Hash of all that an adapter depends on but for its weight, the base model and the data."""
-        return _sha256(
-            {
-                "seed": self.seed,
-                "rewards": [asdict(reward) for reward in self.rewards],
-                "reward_sources": _sources(self),
-                "train": asdict(self.train),
-                "lora": asdict(self.lora),
-                "generation": asdict(self.generation),
-                "precision": self.device.precision,
-                "split": [self.prompts.select, self.prompts.certify],
-            }
-        )
+        """Hash of `training`."""
+        return _sha256(self.training)
 
     @property
     def measuring_sha256(self) -> str:
@@ -211,6 +225,7 @@ def load_recipe(path: str | Path) -> Recipe:
         plan=Plan(**sections["plan"]),
         budget=Budget(**sections["budget"]),
         device=Device(**sections["device"]),
+        launch=Launch(**sections["launch"]),
     )
 
 

@@ -182,7 +182,7 @@ def open_session(recipe: Recipe | str | Path, out: str | Path, progress: Say | N
         rewards, prompts = resolve_rewards(recipe), load_prompts(recipe)
         say = progress or _say
         base = find_base(recipe, say)
-        subject = {"recipe": recipe.training_sha256, "base model": base.sha256, "data": prompts.sha256}
+        subject = {"recipe": recipe.training, "base model": base.sha256, "data": prompts.sha256}
         with Store.open(out, subject) as store:
             yield Session(recipe, base, prompts, rewards, load_tokenizer(base), store, say, bars)
 

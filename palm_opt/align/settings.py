@@ -112,6 +112,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("device.precision", str, "auto", ("auto", "float32", "bfloat16"), "`auto`: bfloat16 on a GPU that has it."),
     Setting("device.threads", int, 0, _COUNT, "Torch threads on a CPU; 0 leaves the choice to torch."),
     Setting("device.vllm", bool, False, (), "Generate with vLLM while training (a GPU, and `pip install vllm`)."),
+    Setting(
+        "launch.how",
+        str,
+        "inline",
+        ("inline", "process", "ray"),
+        "Train in this process, in a process a weight, or in Ray tasks.",
+    ),
+    Setting("launch.workers", int, 1, _MANY, "Trainings at once (`process`, `ray`)."),
+    Setting("launch.processes", int, 1, _MANY, "Processes a training: `torchrun --nproc_per_node` if above 1."),
+    Setting("launch.gpus", float, 0.0, _COUNT, "GPUs a training takes from Ray (`num_gpus`)."),
+    Setting("launch.retries", int, 2, _COUNT, "Further attempts at a training whose worker died."),
+    Setting("launch.address", str, "local", (), "Address of a Ray cluster; `local` starts one on this machine."),
 )
 
 TRL_ARGUMENTS: dict[str, type] = {  #: further arguments of GRPOConfig that `[train.trl]` may set

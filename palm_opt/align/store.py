@@ -1,13 +1,15 @@
 """Writing a portfolio directory so that a kill at any instant loses nothing that was acknowledged.
 
-The journal has one JSON object a line: "open" (what the directory is about), "intent" before and "result" after each
-training run, "measured" after each measurement. A line counts when its checksum holds; a torn last line does not.
-An adapter is trained in a temporary folder, its own record (training.json, with the hashes) is written last, all is
-synced, and one rename acknowledges it: an adapter in its place is a finished one even if the journal missed it.
+The journal says what the directory is about ("open"), and has a line before ("intent") and after ("result") each
+training run and after each measurement ("measured"). A training run works in a workplace, a temporary folder beside
+the adapters: `seal` syncs what was trained and writes its record (training.json, with the hashes) last, `Store.adopt`
+checks it, moves it to its place in one rename, and acknowledges it. What is sealed is finished, even if the process
+that waited for it was killed: the next one finds it in its workplace or in its place, and adopts it.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,50 +21,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from palm_opt.align.journal import JOURNAL, Journal, read_journal
 from palm_opt.errors import BackendNotFound, StoreError
-from palm_opt.storage import sync_directory, write_json
+from palm_opt.storage import TEMPORARY, sync, write_json
 
-__all__ = ["Store", "check_directory", "file_sha256", "read_journal"]
+__all__ = ["Store", "check_directory", "disk_faults", "file_sha256", "new_workplace", "read_journal", "seal"]
 
-JOURNAL = "journal.jsonl"
 RECORD = "training.json"
-_TEMPORARY = ".training-"
+_WORKPLACE, _ADAPTER, _SECONDS = ".training-", "adapter", "seconds.json"
+_NAME = re.compile(r"w-[0-9a-f-]{1,90}")
 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _checksum(entry: Mapping[str, Any]) -> str:
-    body = {key: value for key, value in entry.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
-
-
-def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The entries of a journal and the length in bytes of what is whole.
-
-    Raises
-    ------
-    StoreError : a bad line that is not the last one.
-    """
-    entries: list[dict[str, Any]] = []
-    whole = 0
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []  # what follows the last newline is torn
-    for number, line in enumerate(lines, start=1):
-        try:
-            entry = json.loads(line)
-            good = isinstance(entry["event"], str) and entry["checksum"] == _checksum(entry)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            good = False
-        if not good and number == len(lines):
-            break  # torn by a crash: never acknowledged
-        if not good:
-            raise StoreError(f"{path}, line {number}: damaged (its checksum does not hold)")
-        entries.append(entry)
-        whole += len(line) + 1
-    return entries, whole
 
 
 def check_directory(path: str | Path) -> None:
@@ -72,93 +45,158 @@ def check_directory(path: str | Path) -> None:
         raise StoreError(f"{path}: {place} is not a folder that can be written to")
 
 
+@contextmanager
+def disk_faults(path: Path) -> Iterator[None]:
+    """Turn a full or failing disk, whichever library meets it, into a StoreError of one line."""
+    try:
+        yield
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        if not isinstance(error, OSError):  # safetensors has an error of its own with the number in its text
+            found = re.search(r"\(os error (\d+)\)", str(error))
+            number = int(found[1]) if found else None
+        if number not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+            raise
+        where = getattr(error, "filename", None) or path
+        reason = os.strerror(number).lower()
+        raise StoreError(
+            f"{where}: {reason}; what is finished is kept: mend that, then the same command again"
+        ) from error
+
+
+def new_workplace(root: Path) -> Path:
+    """A folder for one attempt at a training run in the portfolio directory `root`: train in its subfolder adapter/."""
+    place = Path(tempfile.mkdtemp(prefix=_WORKPLACE, dir=root / "adapters"))
+    (place / _ADAPTER).mkdir()
+    return place
+
+
+def seal(place: Path, key: str, training: Mapping[str, Any]) -> None:
+    """Declare the training run in a workplace finished: sync its files, then write their hashes as its record.
+
+    `training` is what the trainer returned; its `seconds` go to the journal only, so that the same training run makes
+    the same files.
+    """
+    folder = place / _ADAPTER
+    files = {}
+    for item in sorted(folder.iterdir()):
+        item.chmod(0o644)
+        sync(item)
+        files[item.name] = file_sha256(item)
+    write_json(place / _SECONDS, training.get("seconds"))
+    facts = {name: value for name, value in training.items() if name != "seconds"}
+    folder.chmod(0o755)
+    write_json(folder / RECORD, {"key": key, "files": files, "training": facts})
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
+    """The record of an adapter's folder, if every file that it lists is there and whole, and no other."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        files, names = record["files"], {item.name for item in folder.iterdir()}
+        whole = bool(files) and names == {*files, RECORD} and not any(item.is_symlink() for item in folder.iterdir())
+        whole = whole and isinstance(record["key"], str) and isinstance(record["training"], dict)
+        whole = whole and all(file_sha256(folder / name) == digest for name, digest in files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return record if whole else None
+
+
 class Store:
     """A portfolio directory open for writing, by one process at a time (`with Store.open(...) as store`)."""
 
-    def __init__(self, path: Path, entries: list[dict[str, Any]]) -> None:
+    def __init__(self, path: Path, journal: Journal) -> None:
         self.path = path
-        self._entries = entries
+        self._journal = journal
 
     @classmethod
     @contextmanager
     def open(cls, path: str | Path, subject: Mapping[str, Any]) -> Iterator[Store]:
-        """Create or reopen a directory that is about `subject` (hashes of recipe, base model and data).
+        """Create or reopen a directory that is about `subject`: hashes, and tables of settings, by name.
 
         Raises
         ------
-        StoreError : another process has it open, or it is about something else, or it is damaged.
+        StoreError : another process has it open, or it is about something else (what differs is listed), or it is
+            damaged, or the disk is full.
         """
         try:
             from filelock import FileLock, Timeout
         except ImportError as error:
             raise BackendNotFound("training needs filelock: pip install 'palm_opt[align]'") from error
         path = Path(path)
-        path.mkdir(parents=True, exist_ok=True)
-        if (path / "adapters").is_symlink() or (path / JOURNAL).is_symlink():
-            raise StoreError(f"{path}: contains a link where a folder or file is expected")
-        lock = FileLock(path / ".lock")
+        with disk_faults(path):
+            path.mkdir(parents=True, exist_ok=True)
+        for name in ("adapters", "evaluations", "logs", JOURNAL, ".lock"):
+            if (path / name).is_symlink():
+                raise StoreError(f"{path}: {name} is a link, expected a file or folder")
+        lock = FileLock(path / ".lock")  # held by the kernel for this process: a killed one holds nothing
         try:
-            lock.acquire(timeout=0)
+            with disk_faults(path):
+                lock.acquire(timeout=0)
         except Timeout as error:
             raise StoreError(f"{path}: another palm_opt run is writing to it") from error
         try:
-            store = cls._opened(path, subject)
+            with disk_faults(path):
+                store = cls(path, Journal(path / JOURNAL))
+                store._begin(json.loads(json.dumps(dict(subject))))
             yield store
         finally:
             lock.release()
 
-    @classmethod
-    def _opened(cls, path: Path, subject: Mapping[str, Any]) -> Store:
-        entries, whole = read_journal(path / JOURNAL)
-        if (path / JOURNAL).exists():
-            os.truncate(path / JOURNAL, whole)
-        store = cls(path, entries)
-        opened = [entry for entry in entries if entry["event"] == "open"]
-        if not opened:
-            store.append("open", **subject)
+    def _begin(self, subject: Mapping[str, Any]) -> None:
+        opened = next((entry for entry in self._journal.entries if entry["event"] == "open"), None)
+        if opened is None:
+            self._journal.append("open", **subject)
         else:
             for key, value in subject.items():
-                if opened[0].get(key) != value:
+                if opened.get(key) != value:
                     raise StoreError(
-                        f"{path}: written by a run with another {key}; use another --out, or that recipe again"
+                        f"{self.path}: written by a run with another {key}{_difference(opened.get(key), value)}; "
+                        "use another --out, or that recipe again"
                     )
-        (path / "adapters").mkdir(exist_ok=True)
-        for leftover in (path / "adapters").glob(f"{_TEMPORARY}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        return store
+        (self.path / "adapters").mkdir(exist_ok=True)
+        for place in sorted((self.path / "adapters").glob(f"{_WORKPLACE}*")):
+            self._recover(place)
+            shutil.rmtree(place, ignore_errors=True)
+        for folder in (self.path, self.path / "evaluations"):
+            for file in folder.glob(f"{TEMPORARY}*"):
+                file.unlink(missing_ok=True)
+
+    def _recover(self, place: Path) -> None:
+        """Adopt what was sealed in a workplace that nobody watched any more."""
+        record = _record(place / _ADAPTER)
+        intent = self.entry("intent", record["key"]) if record else None
+        if record is None or intent is None or self.entry("result", record["key"]):
+            return
+        name = self._safe_name(intent)
+        if not (self.path / "adapters" / name).exists():
+            self.adopt(name, record["key"], place)
 
     def append(self, event: str, **fields: Any) -> dict[str, Any]:
         """Add a line to the journal; on return it is on the disk."""
-        entry = {"event": event, **fields}
-        entry["checksum"] = _checksum(entry)
-        new = not (self.path / JOURNAL).exists()
-        with (self.path / JOURNAL).open("ab") as stream:
-            stream.write(json.dumps(entry, separators=(",", ":"), allow_nan=False).encode() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        if new:
-            sync_directory(self.path)
-        self._entries.append(entry)
-        return entry
+        with disk_faults(self.path):
+            return self._journal.append(event, **fields)
 
     def entries(self, event: str) -> list[dict[str, Any]]:
         """The journal lines of an event, in order."""
-        return [entry for entry in self._entries if entry["event"] == event]
+        return [entry for entry in self._journal.entries if entry["event"] == event]
 
     def entry(self, event: str, key: str) -> dict[str, Any] | None:
         """The newest journal line of that event and key."""
-        found = [entry for entry in self._entries if entry["event"] == event and entry.get("key") == key]
-        return found[-1] if found else None
+        return self._journal.last(event, key)
 
     def name_for(self, weight: Sequence[float], key: str) -> str:
         """The name of a training run: its weight in percent; with a piece of its key where that name is taken."""
         if known := self.entry("intent", key):
-            if not re.fullmatch(r"w-[0-9a-f-]{1,90}", str(known["name"])):
-                raise StoreError(f"{self.path / JOURNAL}: unsafe name {known['name']!r}")
-            return str(known["name"])
+            return self._safe_name(known)
         name = "w-" + "-".join(f"{100 * x:.0f}" for x in weight)
-        taken = {entry["name"] for entry in self._entries if entry["event"] == "intent"}
+        taken = {entry["name"] for entry in self._journal.entries if entry["event"] == "intent"}
         return name if name not in taken and len(name) <= 80 else f"{name[:60]}-{key[:8]}"
+
+    def _safe_name(self, intent: Mapping[str, Any]) -> str:
+        if not _NAME.fullmatch(str(intent["name"])):
+            raise StoreError(f"{self._journal.path}: unsafe name {intent['name']!r}")
+        return str(intent["name"])
 
     def finished(self, name: str, key: str) -> bool:
         """Whether the adapter of a training run is there, whole. Adopts one that a crash kept out of the journal.
@@ -170,44 +208,53 @@ class Store:
         folder = self.path / "adapters" / name
         if folder.is_symlink():
             raise StoreError(f"{folder}: expected a folder, no link")
+        result = self.entry("result", key)
         if not folder.is_dir():
             return False
-        try:
-            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            whole = record["key"] == key and bool(record["files"])
-            whole = whole and all(file_sha256(folder / Path(f).name) == h for f, h in record["files"].items())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            whole = False
-        result = self.entry("result", key)
-        if whole and result is not None:
-            whole = result["files"] == record["files"]
-        if not whole:
+        record = _record(folder)
+        if record is None or record["key"] != key or (result is not None and result["files"] != record["files"]):
             raise StoreError(f"{folder}: damaged or changed; delete that folder to train it again")
-        if result is None:
-            self.append("result", key=key, name=name, files=record["files"], **record["training"])
+        if result is None:  # its seconds are not known any more
+            self._acknowledge(name, record, None)
         return True
+
+    def intend(self, name: str, key: str, weight: Mapping[str, float]) -> None:
+        """Journal that a training run begins."""
+        self.append("intent", key=key, name=name, weight={reward: x.hex() for reward, x in weight.items()})
+
+    def adopt(self, name: str, key: str, place: Path) -> dict[str, Any]:
+        """Move the sealed training run in a workplace to adapters/NAME in one rename; returns its journal line.
+
+        Raises
+        ------
+        StoreError : it is not sealed, or not whole, or of another key.
+        """
+        record = _record(place / _ADAPTER)
+        if record is None or record["key"] != key:
+            raise StoreError(f"{place}: not a finished training run of {name}, or damaged")
+        seconds = json.loads((place / _SECONDS).read_bytes())
+        folder = self.path / "adapters" / name
+        with disk_faults(folder):
+            (place / _ADAPTER).rename(folder)
+            sync(folder.parent)
+        return self._acknowledge(name, record, seconds)
+
+    def _acknowledge(self, name: str, record: Mapping[str, Any], seconds: float | None) -> dict[str, Any]:
+        facts = {"files": record["files"], "seconds": seconds, **record["training"]}
+        return self.append("result", key=record["key"], name=name, **facts)
 
     def train(
         self, name: str, key: str, weight: Mapping[str, float], work: Callable[[Path], dict[str, Any]]
     ) -> dict[str, Any]:
-        """Run `work(folder)` between an intent and a result; the folder becomes adapters/NAME in one rename."""
-        folder = self.path / "adapters" / name
-        self.append("intent", key=key, name=name, weight={reward: x.hex() for reward, x in weight.items()})
-        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
-        try:
-            training = work(temporary)
-            files = {item.name: file_sha256(item) for item in sorted(temporary.iterdir())}
-            for file in temporary.iterdir():
-                file.chmod(0o644)
-                with file.open("rb") as stream:
-                    os.fsync(stream.fileno())
-            write_json(temporary / RECORD, {"key": key, "files": files, "training": training})
-            temporary.chmod(0o755)
-            temporary.rename(folder)
-            sync_directory(folder.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return self.append("result", key=key, name=name, files=files, **training)
+        """Run `work(folder)` in this process, between an intent and a result; its folder becomes adapters/NAME."""
+        self.intend(name, key, weight)
+        with disk_faults(self.path):
+            place = new_workplace(self.path)
+            try:
+                seal(place, key, work(place / _ADAPTER))
+                return self.adopt(name, key, place)
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
 
     def hashes(self, names: Sequence[str]) -> dict[str, str]:
         """SHA-256 of files and of the files in folders, by path relative to the directory; missing ones left out."""
@@ -218,3 +265,24 @@ class Store:
             for file in files:
                 result[file.relative_to(self.path).as_posix()] = file_sha256(file)
         return result
+
+
+def _difference(was: Any, now: Any) -> str:
+    """What differs between two tables of settings, key by key; nothing to show for hashes."""
+    if not (isinstance(was, dict) and isinstance(now, dict)):
+        return ""
+    old, new = _flat(was), _flat(now)
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return (
+        " ("
+        + "; ".join(f"{key}: {old.get(key, 'not set')} then, {new.get(key, 'not set')} now" for key in changed)
+        + ")"
+    )
+
+
+def _flat(value: Any, key: str = "") -> dict[str, str]:
+    """A nested table as text by dotted key."""
+    if isinstance(value, (dict, list)):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return {name: text for k, v in items for name, text in _flat(v, f"{key}.{k}" if key else str(k)).items()}
+    return {key: json.dumps(value)}

@@ -1,0 +1,108 @@
+"""The journal of a portfolio directory: one JSON object a line, appended, never changed.
+
+Each line carries a checksum of itself and of the line before it, so that a line that was changed, lost, doubled or
+moved is noticed. A line is acknowledged when it is on the disk with its newline; what a crash tore off at the end is
+dropped, and nothing else is forgiven.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from palm_opt.errors import StoreError
+from palm_opt.storage import sync, write_all
+
+__all__ = ["JOURNAL", "Journal", "read_journal"]
+
+JOURNAL = "journal.jsonl"
+
+
+def _checksum(entry: Mapping[str, Any], before: str) -> str:
+    body = {key: value for key, value in entry.items() if key != "checksum"}
+    text = before + json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The entries of a journal, and the length in bytes of what is whole: the rest was torn off by a crash.
+
+    Torn is what has no newline, or (file systems may grow a file before they fill it) a last line with zero bytes.
+
+    Raises
+    ------
+    StoreError : any other line whose checksum does not hold.
+    """
+    entries: list[dict[str, Any]] = []
+    whole, before = 0, ""
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+            good = isinstance(entry["event"], str) and entry["checksum"] == _checksum(entry, before)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            good = False
+        if not good and number == len(lines) and b"\0" in line:
+            break
+        if not good:
+            raise StoreError(f"{path}, line {number}: damaged (its checksum does not hold)")
+        entries.append(entry)
+        before = entry["checksum"]
+        whole += len(line) + 1
+    return entries, whole
+
+
+class Journal:
+    """A journal open for appending, by one writer at a time; what was torn off its end is cut away first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries, whole = read_journal(path)
+        if path.exists() and path.stat().st_size > whole:
+            os.truncate(path, whole)
+        self._broken = False
+
+    def append(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Add a line; on return it is on the disk. A line that could not be written whole is taken back.
+
+        Raises
+        ------
+        OSError : it could not be written; the error names the journal.
+        """
+        if self._broken:
+            raise StoreError(f"{self.path}: an earlier line could not be taken back; run the same command again")
+        entry = {"event": event, **fields}
+        entry["checksum"] = _checksum(entry, self.entries[-1]["checksum"] if self.entries else "")
+        line = json.dumps(entry, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        new = not self.path.exists()
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        try:
+            if new:
+                sync(self.path.parent)
+            self._write(handle, line)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        finally:
+            os.close(handle)
+        self.entries.append(entry)
+        return entry
+
+    def _write(self, handle: int, line: bytes) -> None:
+        end = os.fstat(handle).st_size
+        try:
+            write_all(handle, line)
+            os.fsync(handle)
+        except OSError:
+            self._broken = True
+            os.ftruncate(handle, end)  # else the next line would be glued to half a line
+            self._broken = False
+            raise
+
+    def last(self, event: str, key: str) -> dict[str, Any] | None:
+        """The newest line of that event and key."""
+        found = (entry for entry in reversed(self.entries) if entry["event"] == event and entry.get("key") == key)
+        return next(found, None)
