@@ -91,8 +91,7 @@ class Session:
             for candidate in wanted
             if candidate.weight is not None and not self.store.finished(candidate.name, candidate.key)
         ]
-        if todo:
-            self.say(f"{len(wanted)} weights: {len(wanted) - len(todo)} trained before, {len(todo)} to train")
+        self.say(f"{len(wanted)} weights: {len(wanted) - len(todo)} trained before, {len(todo)} to train")
         for task, result in self._steps(train_all(self, todo), "train", len(todo)):
             self.say(f"trained {task.name} in {result['seconds']:.1f} s")
 

@@ -58,8 +58,11 @@ prompts = 12
 generations = 3
 batch = 10
 [plan]
+reference = "pool"
 lattice = 2
 delta = 0.02
+[budget]
+trainings = 3
 [device]
 threads = 1
 """
@@ -94,6 +97,13 @@ def aligned(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Portfolio
     return align(np.array(WEIGHTS), recipe, tmp_path_factory.mktemp("out") / "p", progress=lambda line: None)
 
 
+def palm_opt_cli(*arguments: str, cwd: Path) -> str:
+    """Standard output of the command line, which must succeed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "palm_opt.cli", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=True).stdout
+
+
 def results(path: Path) -> list[str]:
     entries, _ = read_journal(path / "journal.jsonl")
     return [entry["name"] for entry in entries if entry["event"] == "result"]
@@ -107,7 +117,7 @@ def test_align_measures_everything(aligned: Portfolio, recipe: Path) -> None:
     assert aligned.members[1].weight == {"early": 1.0, "length": 0.0}
     assert aligned.ranges == ((0.0, 1.0), (0.0, 20.0)) and aligned.delta is None
     rows = parquet.read_table(aligned.path / "evaluation.parquet").to_pylist()
-    assert set(rows[0]) == {"prompt", "member", "generation", "early", "length", "kl"}
+    assert set(rows[0]) == {"prompt", "member", "generation", "early", "length", "kl", "split"}
     for member in aligned.members:
         own = [row for row in rows if row["member"] == member.name]
         prompts = sorted({row["prompt"] for row in own})
@@ -147,7 +157,8 @@ def test_same_call_again_trains_and_measures_nothing(aligned: Portfolio, recipe:
 def test_run_reuses_and_certifies(aligned: Portfolio, recipe: Path) -> None:
     chosen = run(recipe, aligned.path, progress=lambda line: None)  # its lattice has the same three weights
     assert len(results(aligned.path)) == 3
-    assert chosen.delta == 0.02 and {m.name for m in chosen.members} <= {m.name for m in aligned.members}
+    assert chosen.delta == 0.02 and chosen.reference == "pool" and chosen.run["stop"] == "target"
+    assert {m.name for m in chosen.members} <= {m.name for m in aligned.members}
     checker = [sys.executable, ROOT / "palm_opt" / "certificate.py", "certificate.json", "values.csv"]
     said = subprocess.run(checker, cwd=aligned.path, capture_output=True, text=True, check=True).stdout
     assert said.startswith(f"VERIFIED kind=exact members={len(chosen.members)} ")
@@ -156,10 +167,34 @@ def test_run_reuses_and_certifies(aligned: Portfolio, recipe: Path) -> None:
         found = palm.route(aligned.path, dict(zip(chosen.rewards, map(float, weight), strict=True)))
         assert found.regret <= 0.02 and found.member in {m.name for m in chosen.members}
         assert found.regret == pytest.approx(max(0.0, (values.array @ weight).max() - found.value), abs=1e-12)
+    assert (chosen.statistical["look"], chosen.statistical["alpha"]) == (1, 0.05)
+    command = ["verify", "certificate-statistical.json", "evaluation.parquet"]
+    said = palm_opt_cli(*command, cwd=aligned.path)
+    assert said.startswith(f"VERIFIED kind=statistical members={len(chosen.members)} ")
     tighter = run(recipe, aligned.path, delta=0.0, progress=lambda line: None)
     assert len(tighter.members) >= len(chosen.members) and len(results(aligned.path)) == 3
     one = run(recipe, aligned.path, delta=1.0, progress=lambda line: None)
     assert len(one.members) == 1
+
+
+def test_the_loop_trains_where_the_promise_is_worst(recipe: Path, tmp_path: Path) -> None:
+    """Against the oracle: unit weights first, then the worst ones, within the budget; resumed with a larger one."""
+    text = RECIPE.replace('"pool"', '"oracle"').replace("lattice = 2", "trainer_gamma = 0.001")
+    file = recipe.with_name("oracle.toml")
+    out = tmp_path / "p"
+    looks = []
+    for trainings in (3, 5, 5):
+        file.write_text(text.replace("trainings = 3", f"trainings = {trainings}"))
+        lines: list[str] = []
+        portfolio = run(file, out, progress=lines.append)
+        assert portfolio.reference == "oracle" and len(results(out)) == portfolio.run["trainings"] <= trainings
+        assert portfolio.run["stop"] in ("target", "trainings", "stalled") and portfolio.delta >= 0.02
+        said = palm_opt_cli("verify", "certificate.json", "answers.csv", cwd=out)
+        assert said.startswith("VERIFIED kind=conditional ") and "reference=oracle" in said
+        assert "VERIFIED" in palm_opt_cli("verify", "certificate-statistical.json", "evaluation.parquet", cwd=out)
+        looks.append(portfolio.statistical["look"])
+    assert results(out)[:2] == ["w-100-0", "w-0-100"] and len(set(results(out))) == len(results(out))
+    assert lines[0].endswith("0 to train") and looks[1:] == [looks[1]] * 2  # the same claim is no new look
 
 
 def test_training_is_reproducible(aligned: Portfolio, recipe: Path, tmp_path: Path) -> None:
@@ -181,10 +216,8 @@ def test_a_plan_from_the_base_model_is_what_gets_trained(aligned: Portfolio, rec
     plan = palm.plan(table, beta=0.01, delta=0.3)
     assert plan.kept and plan.weights.shape[1] == 2
     path = plan.write(tmp_path / "plan.json")
-    command = [sys.executable, "-m", "palm_opt.cli", "align", str(recipe), "--plan", str(path), "--out", "p", "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["size"] == 1 + len(plan.members)
+    said = palm_opt_cli("align", str(recipe), "--plan", str(path), "--out", "p", "--json", cwd=tmp_path)
+    assert json.loads(said)["size"] == 1 + len(plan.members)
     trained = [list(m.weight.values()) for m in Portfolio.load(tmp_path / "p").members if m.weight is not None]
     np.testing.assert_array_equal(sorted(trained), sorted(plan.weights.tolist()))
     with pytest.raises(palm.ProblemError, match=r"planned for beta = 0\.5, .* trains with beta = 0\.01"):
