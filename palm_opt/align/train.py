@@ -134,4 +134,6 @@ def _tidy(folder: Path, base: Base) -> None:
     path = folder / ADAPTER_FILES[0]
     config = json.loads(path.read_text(encoding="utf-8"))
     config.update(base_model_name_or_path=base.name, revision=base.revision, auto_mapping=None)
+    if isinstance(config["target_modules"], list):
+        config["target_modules"].sort()  # peft writes a set, in an order that changes from process to process
     path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,97 @@
+"""The same adapters from this process, from processes and from a Ray cluster, also when workers die."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from palm_opt.align import Portfolio, align
+from palm_opt.align.store import read_journal
+from palm_opt.errors import PalmError
+from tests.align.tiny import RECIPE, WEIGHTS
+
+for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
+    pytest.importorskip(_library)
+
+ROOT = Path(__file__).resolve().parents[2]
+MORTAL = """
+import os, signal
+from pathlib import Path
+
+def early(completions, **_):
+    for marker, victim in (("kill-worker", os.getpid()), ("kill-parent", os.getppid()), ("kill-always", os.getpid())):
+        path = Path(__file__).with_name(marker)
+        if path.exists():
+            if marker != "kill-always":
+                path.unlink()
+            os.kill(victim, signal.SIGKILL)
+    return [sum(c in "abcdefgh" for c in text.lower()) / max(1, len(text)) for text in completions]
+"""
+
+
+@pytest.fixture(scope="module")
+def mortal(recipe: Path) -> Path:
+    """The tiny recipe with a reward that kills its process, or the parent of it, where a file of that name says so."""
+    recipe.with_name("mortal.py").write_text(MORTAL)
+    return launched(recipe, "inline")
+
+
+def launched(recipe: Path, how: str, **settings: float | str) -> Path:
+    lines = [f"{key} = {value!r}" for key, value in settings.items()]
+    path = recipe.with_name(f"mortal-{how}.toml")
+    path.write_text("\n".join([RECIPE.replace("own:early", "mortal:early"), "[launch]", f'how = "{how}"', *lines]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def inline(mortal: Path, tmp_path_factory: pytest.TempPathFactory) -> Portfolio:
+    return align(WEIGHTS, mortal, tmp_path_factory.mktemp("inline") / "p", progress=lambda line: None)
+
+
+def assert_same(found: Portfolio, expected: Portfolio) -> None:
+    for name in ("portfolio.json", "values.csv", "evaluation.parquet"):
+        assert (found.path / name).read_bytes() == (expected.path / name).read_bytes(), name
+
+
+def events(out: Path) -> list[tuple[str, str]]:
+    return [(entry["event"], entry.get("name", "")) for entry in read_journal(out / "journal.jsonl")[0]]
+
+
+def test_processes_train_the_same_adapters_though_one_is_killed(
+    mortal: Path, inline: Portfolio, tmp_path: Path
+) -> None:
+    recipe = launched(mortal, "process", workers=2, retries=1)
+    mortal.with_name("kill-worker").touch()
+    lines: list[str] = []
+    found = align(WEIGHTS, recipe, tmp_path / "p", progress=lines.append)
+    assert_same(found, inline)
+    assert sum("SIGKILL" in line and "1 more to try" in line for line in lines) == 1
+    assert [line.split()[1] for line in lines if line.startswith("training ")] == ["w-100-0", "w-50-50", "w-0-100"]
+    assert sorted(name for event, name in events(found.path) if event == "result") == ["w-0-100", "w-100-0", "w-50-50"]
+    assert sorted(item.name for item in (found.path / "adapters").iterdir()) == ["w-0-100", "w-100-0", "w-50-50"]
+    align(WEIGHTS, mortal, tmp_path / "p", progress=lines.append)  # inline again: the same keys
+    assert "3 trained before, 0 to train" in lines[-1]
+
+
+def test_a_worker_that_always_dies_is_named_and_what_else_ran_is_kept(mortal: Path, tmp_path: Path) -> None:
+    recipe = launched(mortal, "process", retries=1)
+    mortal.with_name("kill-always").touch()
+    out = tmp_path / "p"
+    try:
+        with pytest.raises(PalmError, match=r"w-100-0: SIGKILL .*logs/w-100-0\.log\), after 1 retries"):
+            align(WEIGHTS, recipe, out, progress=lambda line: None)
+    finally:
+        mortal.with_name("kill-always").unlink()
+    assert events(out) == [("open", ""), ("intent", "w-100-0")]
+    assert list((out / "adapters").iterdir()) == []
+
+
+def test_a_fault_is_told_in_one_line_and_not_tried_again(mortal: Path, tmp_path: Path) -> None:
+    mortal.with_name("absent.py").write_text("def none(completions, **_):\n    return [None] * len(completions)\n")
+    recipe = launched(mortal, "process")
+    recipe.write_text(recipe.read_text().replace("mortal:early", "absent:none"))
+    lines: list[str] = []
+    with pytest.raises(PalmError, match=r"^w-100-0: reward 'early': expected a number, got None for the prompt.*\.log"):
+        align([[1.0, 0.0]], recipe, tmp_path / "p", progress=lines.append)
+    assert not any("more to try" in line for line in lines)
