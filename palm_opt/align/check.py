@@ -107,7 +107,7 @@ def _check_base(draft: Draft, recipe: Recipe, errors: list[str], warnings: list[
         return None
     target = draft.get("lora.target")
     modules = [] if target in (None, "all-linear") else [module.strip() for module in target.split(",")]
-    unknown = [module for module in modules if not size.matrices_of(module)]
+    unknown = [module for module in modules if module.rpartition(".")[2] != "lm_head" and not size.matrices_of(module)]
     errors.extend(f"lora.target: the base model has no module {module!r} with a matrix" for module in unknown)
     return size
 
