@@ -1,5 +1,10 @@
 """The exceptions of palm_opt. Misuse raises; limits and infeasibility are statuses of a result."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
 from palm_opt.certificate import CertificateParseError, InvalidCertificate
 
 __all__ = [
@@ -31,7 +36,16 @@ class BackendError(PalmError):
 
 
 class RecipeError(PalmError, ValueError):
-    """A recipe is wrong: the message lists every fault with its key."""
+    """A recipe is wrong: the message lists every fault with its key; `faults` has them one by one."""
+
+    def __init__(self, message: str, faults: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults) or (message,)
+
+    @classmethod
+    def of(cls, path: Path, faults: Sequence[str]) -> RecipeError:
+        """The error for the faults of one file."""
+        return cls(f"{path}: " + "; ".join(faults), faults)
 
 
 class StoreError(PalmError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
 from collections.abc import Callable, Iterator
@@ -11,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from palm_opt.align.hub import find_model, folder_sha256
 from palm_opt.align.recipe import EMBEDDED, Device, Recipe
-from palm_opt.align.store import file_sha256
 from palm_opt.errors import BackendNotFound, RecipeError
 
-__all__ = ["Base", "find_base", "load_model", "load_tokenizer", "precision", "quiet", "require_libraries"]
-
-_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]  # nothing that is unpickled
+__all__ = ["Base", "find_base", "load_model", "load_tokenizer", "place", "precision", "quiet", "require_libraries"]
 
 
 @dataclass(frozen=True)
@@ -47,32 +44,15 @@ def find_base(recipe: Recipe, say: Callable[[str], None]) -> Base:
 
         folder = embedded_base(say)
     else:
-        folder = recipe.folder / Path(name).expanduser()
-        if not folder.is_dir():
-            folder = _download(recipe)
-            revision = folder.name
-    if not list(folder.glob("*.safetensors")):
-        raise RecipeError(f"{recipe.path}: model.base: no .safetensors file in {folder}")
-    digest = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and any(file.match(pattern) for pattern in _PATTERNS):
-            digest.update(f"{file.name}\n{file_sha256(file)}\n".encode())
-    return Base(name, revision, folder, digest.hexdigest())
-
-
-def _download(recipe: Recipe) -> Path:
-    from huggingface_hub import snapshot_download
-
-    name, revision = recipe.model.base, recipe.model.revision
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_PATTERNS))
-    except Exception as error:
-        reason = str(error).split("\n")[0]
-        raise RecipeError(f"{recipe.path}: model.base: no folder {name}, and the hub gave none: {reason}") from error
+        try:
+            folder, revision = find_model(name, recipe.model.revision, recipe.folder)
+        except RecipeError as error:
+            raise RecipeError.of(recipe.path, [f"model.base: {error}"]) from error
+    return Base(name, revision, folder, folder_sha256(folder))
 
 
 def precision(device: Device) -> str:
-    """The number type to compute in: "float32" or "bfloat16"."""
+    """The number type to compute in: "float32", "bfloat16" or "float16"."""
     import torch
 
     if device.precision != "auto":
@@ -80,15 +60,22 @@ def precision(device: Device) -> str:
     return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
 
 
+def place() -> str:
+    """Where this process computes: its own GPU if there is one."""
+    import torch
+
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+
+
 def load_model(base: Base, device: Device) -> Any:
-    """The base model in evaluation mode, on the GPU if there is one."""
+    """The base model in evaluation mode, on this process's GPU if there is one."""
     import torch
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(
         base.folder, dtype=getattr(torch, precision(device)), use_safetensors=True, trust_remote_code=False
     )
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return model.to(place()).eval()
 
 
 def load_tokenizer(base: Base) -> Any:
@@ -108,13 +95,16 @@ def quiet(device: Device) -> Iterator[None]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import warnings
 
+    import datasets
     import torch
     import transformers
 
     logging = transformers.utils.logging
     verbosity, bars, threads = logging.get_verbosity(), logging.is_progress_bar_enabled(), torch.get_num_threads()
+    table_bars = datasets.are_progress_bars_disabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    datasets.disable_progress_bars()
     if device.threads:
         torch.set_num_threads(device.threads)
     try:
@@ -126,3 +116,5 @@ def quiet(device: Device) -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+        if not table_bars:
+            datasets.enable_progress_bars()

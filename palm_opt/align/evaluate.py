@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,28 +55,55 @@ class Policies:
 
         `adapter` is None for the base model. The same seed for every policy: differences between them are less noisy.
         """
-        import torch
-        from transformers import set_seed
-
-        recipe = self._recipe
-        generations = recipe.evaluation.generations
-        size = max(1, recipe.evaluation.batch // generations)
+        generations = self._recipe.evaluation.generations
         model = self._attach(adapter)
-        names = [*recipe.reward_names, "kl"]
-        columns: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
-        set_seed(recipe.seed + 1)
+        columns: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*self._recipe.reward_names, "kl")}
         try:
-            with torch.inference_mode():
-                for start in range(0, len(rows), size):
-                    batch = [row for row in rows[start : start + size] for _ in range(generations)]
-                    completions, ids, ratios = self._generate(model, batch, adapter is not None)
-                    columns["kl"].append(ratios)
-                    for reward in rewards:
-                        columns[reward.reward.name].append(_score(reward, batch, completions, ids))
+            for batch, completions, ids, ratios in self._batches(
+                model, rows, generations, self._recipe.seed + 1, adapter is not None
+            ):
+                columns["kl"].append(ratios)
+                for reward in rewards:
+                    columns[reward.reward.name].append(_score(reward, batch, completions, ids))
         finally:
             if adapter is not None:
                 self._plain = model.unload()
         return {name: np.concatenate(parts).reshape(len(rows), generations) for name, parts in columns.items()}
+
+    def sample(
+        self, rows: Sequence[Row], rewards: Sequence[RewardFunction], generations: int, seed: int
+    ) -> tuple[list[Any], NDArray[np.float64]]:
+        """Completions of the base model, `generations` a row in a row, and their rewards scaled to [0, 1].
+
+        Returns
+        -------
+        completions : a list of n = len(rows) * generations. scores : shape (n, d).
+        """
+        texts: list[Any] = []
+        scores: list[NDArray[np.float64]] = []
+        for batch, completions, ids, _ in self._batches(self._plain, rows, generations, seed, False):
+            texts.extend(completions)
+            columns = [
+                (_score(reward, batch, completions, ids) - reward.reward.low) / (reward.reward.high - reward.reward.low)
+                for reward in rewards
+            ]
+            scores.append(np.column_stack(columns))
+        return texts, np.concatenate(scores)
+
+    def _batches(
+        self, model: Any, rows: Sequence[Row], generations: int, seed: int, adapted: bool
+    ) -> Iterator[tuple[list[Row], list[Any], list[list[int]], NDArray[np.float64]]]:
+        """Sample `generations` completions a row: batches of rows (repeated), completions, token ids, log-ratios."""
+        import torch
+        from transformers import set_seed
+
+        size = max(1, self._recipe.evaluation.batch // generations)
+        set_seed(seed)
+        for start in range(0, len(rows), size):
+            batch = [row for row in rows[start : start + size] for _ in range(generations)]
+            with torch.inference_mode():
+                completions, ids, ratios = self._generate(model, batch, adapted)
+            yield batch, completions, ids, ratios
 
     def _attach(self, adapter: Path | None) -> Any:
         if adapter is None:

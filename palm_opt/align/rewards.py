@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.align.recipe import Recipe, Reward
+from palm_opt.align.recipe import Device, Recipe, Reward
 from palm_opt.errors import ProblemError, RecipeError
 
-__all__ = ["RewardFunction", "module_file", "resolve_rewards"]
+__all__ = ["RewardFunction", "module_file", "resolve_reward", "resolve_rewards"]
 
 
 class RewardFunction:
@@ -52,7 +52,7 @@ class RewardFunction:
         try:
             returned = list(self.function(prompts=prompts, completions=completions, **columns))
         except Exception as error:
-            raise ProblemError(f"reward {name!r} ({self.reward.function}): {type(error).__name__}: {error}") from error
+            raise ProblemError(f"reward {name!r} ({self.reward.source}): {type(error).__name__}: {error}") from error
         if len(returned) != len(prompts):
             raise ProblemError(
                 f"reward {name!r}: expected {len(prompts)} rewards, one a completion, got {len(returned)}"
@@ -72,29 +72,49 @@ class RewardFunction:
 
 
 def resolve_rewards(recipe: Recipe) -> list[RewardFunction]:
-    """Import the reward functions of a recipe: its own folder first, then installed packages. All faults at once."""
-    faults, found = [], []
+    """Find the rewards of a recipe: functions in its own folder first, then in installed packages; models by name.
+
+    Raises
+    ------
+    RecipeError : with all faults at once.
+    """
+    faults: list[str] = []
+    found = []
     for reward in recipe.rewards:
-        module_name, _, attribute = reward.function.partition(":")
         try:
-            function = getattr(_import(module_name, recipe), attribute, None)
-        except Exception as error:
-            faults.append(f"rewards.{reward.name}.function: cannot import {module_name}: {error}")
-            continue
-        if not callable(function):
-            faults.append(f"rewards.{reward.name}.function: {module_name} has no function {attribute}")
-        elif inspect.iscoroutinefunction(function):
-            faults.append(f"rewards.{reward.name}.function: expected a plain function, got a coroutine function")
-        else:
-            found.append(RewardFunction(reward, function))
+            found.append(resolve_reward(reward, recipe.folder, recipe.device))
+        except RecipeError as error:
+            faults.extend(error.faults)
     if faults:
-        raise RecipeError(f"{recipe.path}: " + "; ".join(faults))
+        raise RecipeError.of(recipe.path, faults)
     return found
 
 
-def module_file(module: str, recipe: Recipe) -> Path | None:
-    """Source file of a reward module, without running it; None if there is none."""
-    own = recipe.folder / (module.replace(".", "/") + ".py")
+def resolve_reward(reward: Reward, folder: Path, device: Device, offline: bool = False) -> RewardFunction:
+    """One reward, ready to be called; `folder` is the recipe's. A reward model is loaded by its first call."""
+    key = f"rewards.{reward.name}"
+    if reward.model:
+        from palm_opt.align.reward_models import RewardModel
+
+        try:
+            return RewardFunction(reward, RewardModel.find(reward.model, reward.revision, folder, device, offline))
+        except RecipeError as error:
+            raise RecipeError(f"{key}.model: {error}") from error
+    module_name, _, attribute = reward.function.partition(":")
+    try:
+        function = getattr(_import(module_name, folder), attribute, None)
+    except Exception as error:
+        raise RecipeError(f"{key}.function: cannot import {module_name}: {_line(error)}") from error
+    if not callable(function):
+        raise RecipeError(f"{key}.function: {module_name} has no function {attribute}")
+    if inspect.iscoroutinefunction(function):
+        raise RecipeError(f"{key}.function: expected a plain function, got a coroutine function")
+    return RewardFunction(reward, function)
+
+
+def module_file(module: str, folder: Path) -> Path | None:
+    """Source file of a reward module, without running it; None if there is none. `folder` is the recipe's."""
+    own = folder / (module.replace(".", "/") + ".py")
     if own.is_file():
         return own
     try:
@@ -104,8 +124,8 @@ def module_file(module: str, recipe: Recipe) -> Path | None:
     return Path(spec.origin) if spec and spec.origin and Path(spec.origin).is_file() else None
 
 
-def _import(module: str, recipe: Recipe) -> ModuleType:
-    own = recipe.folder / (module.replace(".", "/") + ".py")
+def _import(module: str, folder: Path) -> ModuleType:
+    own = folder / (module.replace(".", "/") + ".py")
     if not own.is_file():
         return importlib.import_module(module)
     # under a name of its own: another recipe may have a module of the same name
@@ -117,15 +137,19 @@ def _import(module: str, recipe: Recipe) -> ModuleType:
     assert spec is not None and spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[name] = loaded
-    sys.path.append(str(recipe.folder))  # so that it can import its neighbours
+    sys.path.append(str(folder))  # so that it can import its neighbours
     try:
         spec.loader.exec_module(loaded)
     except BaseException:
         del sys.modules[name]
         raise
     finally:
-        sys.path.remove(str(recipe.folder))
+        sys.path.remove(str(folder))
     return loaded
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _brief(prompt: Any) -> str:

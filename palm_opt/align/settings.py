@@ -6,9 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["REQUIRED", "SETTINGS", "TRL_ARGUMENTS", "Setting", "markdown"]
+__all__ = ["REQUIRED", "SETTINGS", "TRAINERS", "TRL_ARGUMENTS", "Setting", "markdown", "trl_markdown"]
 
 REQUIRED = object()  #: default of a setting that has none
+TRAINERS = {  #: trainer -> the TRL configuration that takes its `[train.trl]` arguments
+    "grpo": "GRPOConfig",
+    "rloo": "RLOOConfig",
+    "dpo-rerank": "DPOConfig",
+}
 
 
 @dataclass(frozen=True)
@@ -53,16 +58,33 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("seed", int, 0, (0, 2**31 - 1), "Seed of training and of measuring."),
     Setting("model.base", str, REQUIRED, (), "`embedded`, a local folder (beside the recipe), or a hub name."),
     Setting("model.revision", str, "main", (), "Revision of a hub model; the commit found is recorded."),
-    Setting("prompts.source", str, REQUIRED, (), "`embedded`, or a .jsonl or .parquet file with a `prompt` column."),
+    Setting(
+        "prompts.source",
+        str,
+        REQUIRED,
+        (),
+        "`embedded`, a .jsonl or .parquet file, a folder written by `datasets.save_to_disk`, or `hf:owner/name`.",
+    ),
+    Setting("prompts.column", str, "prompt", (), "Column with the prompts."),
+    Setting("prompts.split", str, "train", (), "Split of a Hugging Face data set to read; all else is never read."),
+    Setting("prompts.subset", str, "default", (), "Configuration of a data set on the hub."),
     Setting("prompts.select", float, 0.2, (0, 1), "Share of prompts held out to choose members."),
     Setting(
         "prompts.certify", float, 0.2, (0, 1), "Share of prompts held out for the statistical promise, opened last."
     ),
-    Setting("train.trainer", str, "grpo", ("grpo",), "TRL trainer."),
+    Setting("train.trainer", str, "grpo", tuple(TRAINERS), "TRL trainer."),
     Setting("train.beta", float, 0.0, (0, math.inf), "KL penalty of the training objective, per token."),
     Setting("train.steps", int, 100, _MANY, "Optimiser steps a weight."),
-    Setting("train.batch", int, 32, _MANY, "Completions a step and device; a multiple of `train.generations`."),
-    Setting("train.generations", int, 8, (2, math.inf), "Completions a prompt in a step."),
+    Setting("train.warm_steps", int, 0, _COUNT, "Steps when starting from a neighbour's adapter; 0: `train.steps`."),
+    Setting(
+        "train.batch",
+        int,
+        32,
+        _MANY,
+        "Completions (dpo-rerank: pairs) a step and device; else a multiple of `train.generations`.",
+    ),
+    Setting("train.generations", int, 8, (2, math.inf), "Completions a prompt."),
+    Setting("train.pool", int, 512, _MANY, "dpo-rerank: training prompts in the shared sample pool, at most."),
     Setting(
         "train.learning_rate", float, 1e-5, _POSITIVE, "Learning rate (TRL's own default, 1e-6, is too low for LoRA)."
     ),
@@ -71,16 +93,24 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         "none",
         ("none", "batch", "group"),
-        "`none` keeps the objective; `batch` rescales the step; `group` rescales each prompt, which reweights prompts.",
+        "`none` keeps the objective; `batch` rescales the step; `group` (grpo only) reweights prompts.",
     ),
     Setting(
         "train.aggregation",
         str,
         "sum_then_normalize",
         ("sum_then_normalize", "normalize_then_sum"),
-        "The second one (GDPO) changes what a weight means.",
+        "The second one (GDPO, grpo only) changes what a weight means.",
     ),
-    Setting("train.loss", str, "dr_grpo", ("dr_grpo", "dapo", "bnpo", "grpo"), "`dr_grpo` has no length bias."),
+    Setting("train.loss", str, "dr_grpo", ("dr_grpo", "dapo", "bnpo", "grpo"), "grpo: `dr_grpo` has no length bias."),
+    Setting("train.save_every", int, 0, _COUNT, "Steps between the checkpoints of a training; 0 saves none."),
+    Setting(
+        "train.report_to",
+        str,
+        "none",
+        ("none", "tensorboard", "trackio", "wandb"),
+        "Where TRL also sends its training logs; files go to `logs/` of the run.",
+    ),
     Setting("lora.r", int, 8, _MANY, "Rank."),
     Setting("lora.alpha", int, 16, _MANY, "Scale."),
     Setting("lora.dropout", float, 0.0, (0, 0.99), "Dropout."),
@@ -109,9 +139,31 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("plan.alpha", float, 0.05, (1e-12, 0.5), "Risk that the statistical promise about new prompts is false."),
     Setting("budget.trainings", int, 100, _COUNT, "Trainings at most, those of earlier runs included; 0: no limit."),
     Setting("budget.hours", float, 0.0, (0, math.inf), "Hours of training at most, likewise; 0: no limit."),
-    Setting("device.precision", str, "auto", ("auto", "float32", "bfloat16"), "`auto`: bfloat16 on a GPU that has it."),
+    Setting(
+        "device.precision",
+        str,
+        "auto",
+        ("auto", "float32", "bfloat16", "float16"),
+        "`auto`: bfloat16 on a GPU that has it, else float32.",
+    ),
     Setting("device.threads", int, 0, _COUNT, "Torch threads on a CPU; 0 leaves the choice to torch."),
-    Setting("device.vllm", bool, False, (), "Generate with vLLM while training (a GPU, and `pip install vllm`)."),
+    Setting(
+        "device.gradient_checkpointing",
+        str,
+        "auto",
+        ("auto", "on", "off"),
+        "Recompute activations instead of keeping them; `auto`: on a GPU.",
+    ),
+    Setting(
+        "device.vllm",
+        str,
+        "off",
+        ("off", "colocate", "server"),
+        "Generate with vLLM while training: in the training process, or by a server (`pip install vllm`, a GPU).",
+    ),
+    Setting("device.vllm_memory", float, 0.3, (0.01, 1), "Share of the GPU's memory that a colocated vLLM takes."),
+    Setting("device.vllm_server", str, "http://127.0.0.1:8000", (), "Address of the vLLM server."),
+    Setting("device.vllm_remote", bool, False, (), "Accept a vLLM server on another machine."),
     Setting(
         "launch.how",
         str,
@@ -126,37 +178,40 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("launch.address", str, "local", (), "Address of a Ray cluster; `local` starts one on this machine."),
 )
 
-TRL_ARGUMENTS: dict[str, type] = {  #: further arguments of GRPOConfig that `[train.trl]` may set
-    "adam_beta1": float,
-    "adam_beta2": float,
-    "adam_epsilon": float,
-    "cast_lm_head_to_fp32": bool,
-    "delta": float,
-    "epsilon": float,
-    "epsilon_high": float,
-    "gradient_accumulation_steps": int,
-    "gradient_checkpointing": bool,
-    "importance_sampling_level": str,
-    "lr_scheduler_type": str,
-    "mask_truncated_completions": bool,
-    "max_grad_norm": float,
-    "min_p": float,
-    "num_iterations": int,
-    "optim": str,
-    "repetition_penalty": float,
-    "steps_per_generation": int,
-    "top_entropy_quantile": float,
-    "top_k": int,
-    "use_bias_correction_kl": bool,
-    "use_liger_kernel": bool,
-    "vllm_gpu_memory_utilization": float,
-    "vllm_importance_sampling_correction": bool,
-    "vllm_max_model_length": int,
-    "vllm_mode": str,
-    "vllm_server_base_url": str,
-    "vllm_tensor_parallel_size": int,
-    "warmup_steps": int,
-    "weight_decay": float,
+_ONLINE = ("grpo", "rloo")
+_ALL = tuple(TRAINERS)
+TRL_ARGUMENTS: dict[str, tuple[type, tuple[str, ...]]] = {  #: what `[train.trl]` may set: its type, and for whom
+    "adam_beta1": (float, _ALL),
+    "adam_beta2": (float, _ALL),
+    "adam_epsilon": (float, _ALL),
+    "cast_lm_head_to_fp32": (bool, ("grpo",)),
+    "delta": (float, ("grpo",)),
+    "epsilon": (float, _ONLINE),
+    "epsilon_high": (float, _ONLINE),
+    "gradient_accumulation_steps": (int, _ALL),
+    "importance_sampling_level": (str, ("grpo",)),
+    "label_smoothing": (float, ("dpo-rerank",)),
+    "lr_scheduler_type": (str, _ALL),
+    "mask_truncated_completions": (bool, _ONLINE),
+    "max_grad_norm": (float, _ALL),
+    "max_length": (int, ("dpo-rerank",)),
+    "min_p": (float, _ONLINE),
+    "num_iterations": (int, _ONLINE),
+    "optim": (str, _ALL),
+    "repetition_penalty": (float, _ONLINE),
+    "steps_per_generation": (int, _ONLINE),
+    "top_entropy_quantile": (float, ("grpo",)),
+    "top_k": (int, _ONLINE),
+    "use_bias_correction_kl": (bool, ("grpo",)),
+    "use_liger_kernel": (bool, _ALL),
+    "vllm_enable_sleep_mode": (bool, _ONLINE),
+    "vllm_group_port": (int, _ONLINE),
+    "vllm_importance_sampling_correction": (bool, ("grpo",)),
+    "vllm_max_model_length": (int, _ONLINE),
+    "vllm_server_timeout": (float, _ONLINE),
+    "vllm_tensor_parallel_size": (int, _ONLINE),
+    "warmup_steps": (int, _ALL),
+    "weight_decay": (float, _ALL),
 }
 
 
@@ -168,4 +223,13 @@ def markdown() -> str:
         if s.kind is bool:
             default = f"`{str(s.default).lower()}`"
         lines.append(f"| `{s.key}` | {default} | {s.expected.replace(chr(39), chr(96))} | {s.text} |")
+    return "\n".join(lines) + "\n"
+
+
+def trl_markdown() -> str:
+    """The arguments of `[train.trl]` as Markdown, by the trainers that take them (docs/alignment.md holds it)."""
+    lines = ["| `[train.trl]` | trainers |", "|---|---|"]
+    for trainers in dict.fromkeys(trainers for _, trainers in TRL_ARGUMENTS.values()):
+        names = ", ".join(f"`{name}`" for name, (_, those) in TRL_ARGUMENTS.items() if those == trainers)
+        lines.append(f"| {names} | {', '.join(trainers)} |")
     return "\n".join(lines) + "\n"

@@ -1,28 +1,40 @@
-"""One weight, one adapter: GRPO with LoRA on the scalarised objective w.r - beta KL, as recipe and weight say."""
+"""One weight, one adapter: TRL with LoRA on the scalarised objective w.r - beta KL, as recipe and weight say.
+
+Safe under torchrun: every process calls `train_adapter` with the same arguments; the first one writes.
+"""
 
 from __future__ import annotations
 
 import gc
 import hashlib
 import json
+import os
 import shutil
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from palm_opt.align.base import Base, load_model, precision
+from palm_opt.align.base import Base
+from palm_opt.align.checkpoints import newest_checkpoint, seal_checkpoint
 from palm_opt.align.data import PromptSet
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.rewards import RewardFunction
+from palm_opt.align.store import file_sha256
+from palm_opt.align.trainers import CURVE, Job, make_trainer
+from palm_opt.errors import ProblemError
 
 __all__ = ["ADAPTER_FILES", "train_adapter", "training_key"]
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
-def training_key(weight: Sequence[float], recipe: Recipe, base: Base, prompts: PromptSet) -> str:
-    """Name of a training run: a hash of the weight (hex floats), base model, data, recipe and seed."""
+def training_key(
+    weight: Sequence[float], recipe: Recipe, base: Base, prompts: PromptSet, start: Path | None = None
+) -> str:
+    """Name of a training run: a hash of the weight (hex floats), base model, data, recipe, seed and start adapter."""
     parts = {
         "weight": [float(x).hex() for x in weight],
         "base": base.sha256,
@@ -30,6 +42,8 @@ def training_key(weight: Sequence[float], recipe: Recipe, base: Base, prompts: P
         "recipe": recipe.training_sha256,
         "seed": recipe.seed,
     }
+    if start is not None:
+        parts["start"] = file_sha256(start / ADAPTER_FILES[1])
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -41,87 +55,160 @@ def train_adapter(
     rewards: Sequence[RewardFunction],
     tokenizer: Any,
     folder: Path,
+    *,
+    start: Path | None = None,
+    checkpoints: Path | None = None,
+    cache: Path | None = None,
+    logs: Path | None = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Train one adapter and save it in `folder`, which exists; returns seconds and the mean training reward at the end.
+    """Train one adapter and save it in `folder`, which exists.
 
-    A fresh base model is loaded each time: TRL changes the one it gets.
+    Parameters
+    ----------
+    start : folder of an adapter of the same recipe to begin from, for `train.warm_steps` steps. The KL penalty still
+        refers to the base model.
+    checkpoints : where `train.save_every` puts checkpoints (in a folder named by the training key) and where the newest
+        valid one is resumed from; they stay until `discard_checkpoints`. None: no checkpoints.
+    cache : folder for what all weights share: the sample pool of dpo-rerank.
+    logs : folder for what `train.report_to` writes. None: nothing is reported.
+    progress : called with each point of the curve as it is logged.
+
+    Returns
+    -------
+    dict : seconds; training_reward, the last logged mean of w.r (None for dpo-rerank); curve, a list of at most about
+        50 points {step, reward, rewards: {name: mean}, kl, loss}, None where the trainer logs none.
     """
     import torch
-    from datasets import Dataset
-    from peft import LoraConfig
     from transformers import PrinterCallback, ProgressCallback, set_seed
-    from trl import GRPOTrainer
 
-    start = time.perf_counter()
+    begin = time.perf_counter()
     set_seed(recipe.seed)
-    target = recipe.lora.target
-    lora = LoraConfig(
-        r=recipe.lora.r,
-        lora_alpha=recipe.lora.alpha,
-        lora_dropout=recipe.lora.dropout,
-        target_modules=target if target == "all-linear" else [name.strip() for name in target.split(",")],
-        task_type="CAUSAL_LM",
-    )
-    trainer = GRPOTrainer(
-        model=load_model(base, recipe.device),
-        reward_funcs=list(rewards),
-        args=_arguments(weight, recipe, folder),
-        train_dataset=Dataset.from_list(list(prompts.train)),
-        processing_class=tokenizer,
-        peft_config=lora,
-    )
-    trainer.remove_callback(PrinterCallback)  # it prints to stdout
-    trainer.remove_callback(ProgressCallback)
-    trainer.train()
-    trainer.model.save_pretrained(folder, safe_serialization=True)
-    _tidy(folder, base)
-    logged = [entry["reward"] for entry in trainer.state.log_history if "reward" in entry]
+    key = training_key(weight, recipe, base, prompts, start)
+    save = checkpoints is not None and recipe.train.save_every > 0
+    output = checkpoints / key if save and checkpoints else folder / "trainer"
+    steps = recipe.train.warm_steps if start is not None and recipe.train.warm_steps else recipe.train.steps
+    name = "w-" + "-".join(f"{100 * x:.0f}" for x in weight)
+    report = logs is not None and recipe.train.report_to != "none"
+    with _reporting(recipe.train.report_to, logs / f"{name}-{key[:8]}" if report and logs else None):
+        trainer = make_trainer(
+            Job(weight, recipe, base, prompts, rewards, tokenizer, output, steps, name, cache, save, report)
+        )
+        trainer.remove_callback(PrinterCallback)  # it prints to stdout
+        trainer.remove_callback(ProgressCallback)
+        trainer.add_callback(_callback(key, recipe, progress))
+        if start is not None:
+            _begin_from(start, trainer.model)
+        trainer.train(resume_from_checkpoint=_resume(output, key, trainer) if save else None)
+    if trainer.is_world_process_zero():
+        trainer.model.save_pretrained(folder, safe_serialization=True)
+        _tidy(folder, base)
+    trainer.accelerator.wait_for_everyone()
+    curve = _curve(trainer.state.log_history, recipe.reward_names)
+    logged = [point["reward"] for point in curve if point["reward"] is not None]
     del trainer
     gc.collect()  # the next run needs the memory
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return {"seconds": time.perf_counter() - start, "training_reward": logged[-1] if logged else None}
-
-
-def _arguments(weight: Sequence[float], recipe: Recipe, folder: Path) -> Any:
-    """GRPOConfig of one run. `reward_weights` lists every reward, zeros too; rewards come scaled to [0, 1]."""
-    import torch
-    from trl import GRPOConfig
-
-    gpu = torch.cuda.is_available()
-    train, generation, device = recipe.train, recipe.generation, recipe.device
-    settings: dict[str, Any] = {
-        "output_dir": str(folder / "trainer"),
-        "reward_weights": [float(x) for x in weight],
-        "multi_objective_aggregation": train.aggregation,
-        "scale_rewards": train.scale_rewards,
-        "loss_type": train.loss,
-        "beta": train.beta,
-        "max_steps": train.steps,
-        "per_device_train_batch_size": train.batch,
-        "num_generations": train.generations,
-        "learning_rate": train.learning_rate,
-        "max_completion_length": generation.max_new_tokens,
-        "temperature": generation.temperature,
-        "top_p": generation.top_p,
-        "seed": recipe.seed,
-        "data_seed": recipe.seed,
-        "use_cpu": not gpu,
-        "bf16": gpu and precision(device) == "bfloat16",
-        "gradient_checkpointing": gpu,
-        "dataloader_pin_memory": gpu,
-        "use_vllm": device.vllm,
-        "save_strategy": "no",
-        "logging_strategy": "steps",
-        "logging_steps": max(1, min(10, train.steps)),
-        "report_to": "none",
-        "disable_tqdm": True,
-        "log_level": "error",
-        "remove_unused_columns": False,
+    return {
+        "seconds": time.perf_counter() - begin,
+        "training_reward": logged[-1] if logged else None,
+        "curve": _thinned(curve),
     }
-    if device.vllm:
-        settings["vllm_mode"] = "colocate"
-    return GRPOConfig(**{**settings, **train.trl})
+
+
+def _begin_from(start: Path, model: Any) -> None:
+    """Copy an adapter's weights into the new one.
+
+    TRL would make a model that comes with an adapter its own reference for the KL; the reference is the base model.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    weights = load_file(start / ADAPTER_FILES[1])
+    own = get_peft_model_state_dict(model)
+    if {name: x.shape for name, x in weights.items()} != {name: x.shape for name, x in own.items()}:
+        raise ProblemError(f"{start}: expected an adapter with the recipe's rank and modules to start from")
+    set_peft_model_state_dict(model, weights)
+
+
+def _resume(output: Path, key: str, trainer: Any) -> str | None:
+    """The newest valid checkpoint of a training, the same for every process."""
+    from accelerate.utils import broadcast_object_list
+
+    found: list[str | None] = [None]
+    if trainer.is_world_process_zero():
+        path = newest_checkpoint(output, key)
+        found = [str(path) if path else None]
+    broadcast_object_list(found)
+    return found[0]
+
+
+def _callback(key: str, recipe: Recipe, progress: Callable[[dict[str, Any]], None] | None) -> Any:
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc, unused-ignore]
+        """Seals checkpoints and passes on what is logged."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if args.save_strategy == "steps" and state.global_step % args.save_steps == 0:
+                control.should_log = True  # means since the last point are in no checkpoint
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            from accelerate import PartialState
+
+            PartialState().wait_for_everyone()
+            if state.is_world_process_zero:
+                seal_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}", key)
+
+        def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if progress and state.is_world_process_zero:
+                for point in _curve(state.log_history[-1:], recipe.reward_names):
+                    progress(point)
+
+    return Watch()
+
+
+def _curve(history: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The points of a training curve from TRL's logs, without the times in them."""
+    return [
+        {
+            "step": entry["step"],
+            "reward": entry.get("reward"),
+            "rewards": {name: entry[f"rewards/{name}/mean"] for name in names if f"rewards/{name}/mean" in entry},
+            "kl": entry.get("kl"),
+            "loss": entry["loss"],
+        }
+        for entry in history
+        if "loss" in entry
+    ]
+
+
+def _thinned(curve: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every k-th point, counted from the last one, so that few enough are left."""
+    return curve[::-1][:: -(-len(curve) // CURVE) or 1][::-1]
+
+
+@contextmanager
+def _reporting(report_to: str, logs: Path | None) -> Iterator[None]:
+    """Send the files of a logging library to `logs` while training."""
+    variable = {"tensorboard": "TENSORBOARD_LOGGING_DIR", "trackio": "TRACKIO_DIR", "wandb": "WANDB_DIR"}.get(report_to)
+    if logs is None or variable is None:
+        yield
+        return
+    before = os.environ.get(variable)
+    place = logs.parent if report_to == "trackio" else logs  # one store for all trainings, read when it is imported
+    place.mkdir(parents=True, exist_ok=True)
+    os.environ[variable] = str(place)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+        if report_to == "wandb" and "wandb" in sys.modules:
+            sys.modules["wandb"].finish()  # else the next training would go on in this run
 
 
 def _tidy(folder: Path, base: Base) -> None:

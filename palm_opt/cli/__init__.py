@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from palm_opt.cli import alignment, measures, planning, sampling, solving
-from palm_opt.cli.output import alone_on_stdout
+from palm_opt.cli.output import alone_on_stdout, emit_error
 from palm_opt.errors import CertificateParseError, InvalidCertificate, PalmError
 
 __all__ = ["app", "main"]
@@ -100,6 +100,5 @@ def _message(error: BaseException) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    sys.stderr.write(f"palm-opt: error: {line}\n".encode("ascii", "backslashreplace").decode("ascii"))
+    emit_error(f"error: {message}")
     return code

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from palm_opt.cli import options as opt
-from palm_opt.cli.output import emit, emit_json, facts, table
+from palm_opt.cli.output import emit, emit_error, emit_json, facts, table
 
 if TYPE_CHECKING:
     from palm_opt.align import Portfolio
@@ -21,29 +21,40 @@ Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Portfolio direct
 
 
 def check(recipe: RecipeFile, json: opt.Json = False) -> None:
-    """Check a recipe without training.
+    """Check a recipe without training, and estimate its work.
 
-    Every fault is named with its key; the prompts are read and the reward functions imported.
+    Every fault is named with its key, one a line: the prompts are read and the reward functions imported. A good recipe
+    gets an estimate of what `run` takes at most: trainings, completions, tokens, memory and disk.
     """
-    from palm_opt.align import load_recipe
-    from palm_opt.align.data import load_prompts
-    from palm_opt.align.rewards import resolve_rewards
+    from palm_opt.align.check import check_recipe
 
-    loaded = load_recipe(recipe)
-    prompts = load_prompts(loaded)
-    resolve_rewards(loaded)
-    document: dict[str, Any] = {
-        "recipe": recipe,
-        "ok": True,
-        "rewards": loaded.reward_names,
-        "prompts": {"train": len(prompts.train), "select": len(prompts.select), "certify": len(prompts.certify)},
-        "training_sha256": loaded.training_sha256,
-    }
+    found = check_recipe(recipe)
+    document: dict[str, Any] = {"recipe": recipe, "ok": not found.errors, "errors": found.errors}
+    document["warnings"] = found.warnings
+    for kind, lines in (("warning", found.warnings), ("error", found.errors)):
+        for line in lines:
+            emit_error(f"{kind}: {recipe}: {line}")
+    if found.recipe is None or found.prompts is None or found.estimate is None:
+        if json:
+            emit_json(document)
+        raise typer.Exit(2)
+    splits = {name: len(getattr(found.prompts, name)) for name in ("train", "select", "certify")}
     if json:
+        document.update(rewards=found.recipe.reward_names, prompts=splits, estimate=found.estimate.document())
+        document["training_sha256"] = found.recipe.training_sha256
         emit_json(document)
-    else:
-        splits = ", ".join(f"{name} {count}" for name, count in document["prompts"].items())
-        emit(f"{recipe}: ok; rewards {', '.join(loaded.reward_names)}; prompts {splits}")
+        return
+    emit(f"{recipe}: ok")
+    emit()
+    emit(
+        facts(
+            [
+                ("rewards", ", ".join(found.recipe.reward_names)),
+                ("prompts", ", ".join(f"{name} {count:,}" for name, count in splits.items())),
+                *found.estimate.lines(),
+            ]
+        )
+    )
 
 
 def align(

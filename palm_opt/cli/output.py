@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ParamSpec, TextIO, TypeVar
 
-__all__ = ["alone_on_stdout", "emit", "emit_json", "facts", "plain", "short", "table"]
+__all__ = ["alone_on_stdout", "emit", "emit_error", "emit_json", "facts", "plain", "short", "table"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,6 +52,12 @@ def emit(text: str = "") -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     stream.flush()
+
+
+def emit_error(message: str) -> None:
+    """Print one line to stderr in the form of all errors: `palm-opt: error: ...`, in ASCII."""
+    line = " ".join(message.split())
+    sys.stderr.write(f"palm-opt: {line}\n".encode("ascii", "backslashreplace").decode("ascii"))
 
 
 def alone_on_stdout(command: Callable[P, T]) -> Callable[P, T]:

@@ -51,23 +51,28 @@ threads = 1
 """
 
 
-def make_recipe(folder: Path) -> Path:
-    """Write recipe.toml, its rewards, prompts and base model."""
+def save_tiny_model(folder: Path, chat: bool = False) -> None:
+    """A random Llama of one small layer with its tokenizer, as a base model."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from palm_opt.align import pretrain
 
+    tokenizer = pretrain._tokenizer(["say something about the number of things"] * 3)
+    if chat:
+        tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=len(tokenizer), pad_token_id=0, eos_token_id=1, bos_token_id=None, **shape)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def make_recipe(folder: Path) -> Path:
+    """Write recipe.toml, its rewards, prompts and base model."""
     (folder / "own.py").write_text(REWARDS)
     prompts = [json.dumps({"prompt": f"Say something about {i}:", "hint": str(i)}) for i in range(60)]
     (folder / "prompts.jsonl").write_text("\n".join(prompts))
     (folder / "recipe.toml").write_text(RECIPE)
-    tokenizer = pretrain._tokenizer(["say something about the number of things"] * 3)
-    torch.manual_seed(0)
-    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    model = LlamaForCausalLM(
-        LlamaConfig(vocab_size=len(tokenizer), pad_token_id=0, eos_token_id=1, bos_token_id=None, **shape)
-    )
-    model.save_pretrained(folder / "base")
-    tokenizer.save_pretrained(folder / "base")
+    save_tiny_model(folder / "base")
     return folder / "recipe.toml"

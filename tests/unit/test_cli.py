@@ -318,8 +318,10 @@ def test_alignment_commands_refuse_in_one_line(tmp_path: Path) -> None:
     assert "none.toml" in refused("recipe", "check", tmp_path / "none.toml")
     bad = tmp_path / "bad.toml"
     bad.write_text("seed = 'x'\n[train]\nbetta = 1\n")
-    assert "betta" in refused("recipe", "check", bad)
-    assert "bad.toml" in refused("run", bad, "--out", tmp_path / "out")
+    many = palm("recipe", "check", bad)  # a line a fault
+    assert many.returncode == 2 and many.stdout == "" and len(many.stderr.splitlines()) == 5
+    assert all(line.startswith(f"palm-opt: error: {bad}: ") for line in many.stderr.splitlines())
+    assert "betta" in refused("run", bad, "--out", tmp_path / "out")
     assert "portfolio" in refused("route", tmp_path, "--weight", "a=1")
     assert "--weight" in refused("route", tmp_path, "--weight", "a")
     assert str(tmp_path) in refused("report", tmp_path)
