@@ -54,17 +54,11 @@ def certify(
     rows = pool_values.indices(members)
     if not rows:
         raise ProblemError("members: expected at least one candidate")
-    if delta is None:
-        pool = Pool(pool_values, 0.0 if epsilon is None else epsilon, 0.0)
-        worst, weight = worst_exact(pool, rows, threads)
-        pool = Pool(pool_values, pool.epsilon, ceil_float(max(worst, Fraction(0))))
-    else:
-        pool = _least_epsilon(pool_values, rows, delta, threads)
+    vary = "delta" if delta is None else "epsilon"
+    pool, worst, weight = least_tolerance(Pool(pool_values, epsilon or 0.0, delta or 0.0), rows, vary, threads)
     quality = check_quality(pool, rows, threads)
     if not quality.kept:
         raise AssertionError("the least tolerance was not kept")
-    if delta is not None:
-        worst, weight = worst_exact(pool, rows, threads)
     document = assemble(pool, rows, prove_quality(pool, rows, threads))
     checker.check(document, pool_values.problem())
     return Certified(
@@ -90,26 +84,31 @@ def worst_exact(pool: Pool, rows: tuple[int, ...], threads: int = 0) -> tuple[Fr
     return value, weight
 
 
-def _least_epsilon(values: ValueMatrix, rows: tuple[int, ...], delta: float, threads: int) -> Pool:
-    """Newton's method on the worst regret as a function of epsilon, exact at every step."""
-    epsilon = 0.0
-    for _ in range(_ROUNDS):
-        pool = Pool(values, epsilon, delta)
+def least_tolerance(pool: Pool, rows: tuple[int, ...], vary: str, threads: int = 0) -> tuple[Pool, Fraction, Weight]:
+    """The pool at the least `vary` that a portfolio keeps, its exact worst regret there, and a weight that attains it.
+
+    The other tolerance stays as it is. Raises ProblemError where no epsilon < 1 serves.
+    """
+    if vary == "delta":
+        worst, weight = worst_exact(pool, rows, threads)
+        return pool.at(pool.epsilon, ceil_float(max(worst, Fraction(0)))), worst, weight
+    pool = pool.at(0.0, pool.delta)
+    for _ in range(_ROUNDS):  # Newton's method on the worst regret as a function of epsilon, exact at every step
         worst, weight = worst_exact(pool, rows, threads)
         if worst <= pool.exact.delta:
-            return pool
+            return pool, worst, weight
         total = sum(weight) * pool.exact.denominator
         served = Fraction(pool.exact.best(weight, rows), total)
         opt = Fraction(pool.exact.best(weight, pool.front.tolist()), total)
         if opt <= 0:
             raise ProblemError(
-                f"certify: no epsilon keeps delta={delta:g}: OPT is {float(opt):g} at a weight where the portfolio"
+                f"certify: no epsilon keeps delta={pool.delta:g}: OPT is {float(opt):g} at a weight where the portfolio"
                 " falls short, and a relative tolerance needs OPT > 0; use delta, or a scale with non-negative values"
             )
         following = ceil_float(1 - (served + pool.exact.delta) / opt)
         if following >= 1:
-            raise ProblemError(f"certify: no epsilon < 1 keeps delta={delta:g} with these members")
-        epsilon = max(following, float(np.nextafter(epsilon, 1)))
+            raise ProblemError(f"certify: no epsilon < 1 keeps delta={pool.delta:g} with these members")
+        pool = pool.at(max(following, float(np.nextafter(pool.epsilon, 1))), pool.delta)
     raise ProblemError("certify: the least epsilon was not found; values are too close to 0 for a relative tolerance")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -74,6 +75,14 @@ class Pool:
         self._shadow: NDArray[np.int64] | None = None
         self._revealed: dict[tuple[int, frozenset[int]], NDArray[np.int64]] = {}
         self.columns = self.selectable(self.forbidden)
+
+    def at(self, epsilon: float, delta: float) -> Pool:
+        """The same pool at other tolerances: dominance does not depend on them."""
+        check_tolerances(epsilon, delta)
+        other = copy.copy(self)
+        other.epsilon, other.delta = float(epsilon), float(delta)
+        other.exact = self.exact.at(epsilon, delta)
+        return other
 
     def selectable(self, out: Iterable[int]) -> NDArray[np.int64]:
         """Rows worth selecting when those in `out` may not be selected; the required ones among them always."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -18,9 +19,9 @@ Weight = tuple[int, ...]  #: a weight as non-negative integers; the weight meant
 
 def integer_weight(weight: Sequence[float | Fraction]) -> Weight:
     """The exact weight proportional to non-negative floats or fractions, in lowest terms."""
-    parts = [Fraction(x) for x in weight]
-    common = math.lcm(*(x.denominator for x in parts))
-    whole = [int(x * common) for x in parts]
+    parts = [x.as_integer_ratio() for x in weight]
+    common = math.lcm(*(bottom for _, bottom in parts))
+    whole = [top * (common // bottom) for top, bottom in parts]
     divisor = math.gcd(*whole)
     return tuple(x // divisor for x in whole)
 
@@ -41,11 +42,20 @@ class ExactValues:
         self._factors = [int(factor * self._common) for factor in parts]
         self._offsets = [int(offset * (1 << self._shift)) for offset, _ in self._scale]
         self.denominator = self._common << self._shift
+        self._promise(epsilon, delta)
+
+    def _promise(self, epsilon: float, delta: float) -> None:
         self.keep = 1 - Fraction(epsilon)  # the share of OPT that is promised
         self.delta = Fraction(delta)
         unit = math.lcm(self.keep.denominator, self.delta.denominator)
         self._unit, self._keep = unit, int(self.keep * unit)
         self._allowance = int(self.delta * unit) * self.denominator
+
+    def at(self, epsilon: float, delta: float) -> ExactValues:
+        """The same values at other tolerances."""
+        other = copy.copy(self)
+        other._promise(epsilon, delta)
+        return other
 
     def row(self, i: int) -> tuple[int, ...]:
         """Integers whose quotients by `denominator` are the exact values of row i."""

@@ -13,16 +13,20 @@ from numpy.typing import ArrayLike
 
 from palm_opt.backends import DEFAULT
 from palm_opt.certify import certify
+from palm_opt.certify import least_tolerance as least_kept
+from palm_opt.cover import Pool
 from palm_opt.errors import ProblemError
-from palm_opt.result import Certificate, Progress, Result, Settings, Status, Stop
+from palm_opt.exact import Weight
+from palm_opt.generation import Callback, Outcome, Search
+from palm_opt.result import Progress, Result, Settings, Status, Stop
 from palm_opt.separation import separate
-from palm_opt.solve import Callback, solve
 from palm_opt.values import ValueMatrix
 
 __all__ = ["frontier", "least_tolerance"]
 
 _CLOSE = 1e-2  # the bracket is bisected down to this relative width, then walked down from portfolio to portfolio
 _WALK = 40  # steps of that walk
+_WORK = ("rounds", "lps", "pivots", "relaxations", "lp_iterations", "nodes", "steps")  # counts summed over the searches
 
 
 def frontier(
@@ -46,7 +50,7 @@ def frontier(
     if max_size < 1:
         raise ProblemError(f"max_size: expected at least 1, got {max_size}")
     points = []
-    for size in range(max(1, len(bracket.required)), max_size + 1):
+    for size in range(max(1, len(bracket.pool.required)), max_size + 1):
         points.append(bracket.solve(size))
         if points[-1].tolerance == 0 or points[-1].stop in (Stop.INTERRUPTED, Stop.TIME_LIMIT):
             break
@@ -72,16 +76,19 @@ def least_tolerance(
     else:
         epsilon = 0.0
     bracket = _Bracket(values, vary, epsilon, delta, backend, require, forbid, settings, callback)
-    if max_size < max(1, len(bracket.required)):
-        raise ProblemError(f"max_size: expected at least {max(1, len(bracket.required))}, got {max_size}")
+    if max_size < max(1, len(bracket.pool.required)):
+        raise ProblemError(f"max_size: expected at least {max(1, len(bracket.pool.required))}, got {max_size}")
     warm = values.indices(warm_start, "warm_start")
     if warm:
-        bracket.offer(tuple(sorted({*warm, *bracket.required} - set(bracket.forbidden))))
+        bracket.offer(tuple(sorted({*warm, *bracket.pool.required} - bracket.pool.forbidden)))
     return bracket.solve(max_size)
 
 
 class _Bracket:
-    """What is known: portfolios with the tolerance they keep, and tolerances that are proved to need more members."""
+    """What is known: portfolios with the tolerance they keep, and tolerances that are proved to need more members.
+
+    Every cover problem begins with the witness weights of the one before, and with what is known of its size.
+    """
 
     def __init__(
         self,
@@ -100,15 +107,14 @@ class _Bracket:
             raise ProblemError(f"vary: expected 'epsilon' or 'delta', got {vary!r}")
         if not self.values.unit_costs:
             raise ProblemError("the budget problem counts members: it needs unit costs")
-        self.vary, self.epsilon, self.delta, self.backend = vary, epsilon, delta, backend
-        self.required = self.values.indices(require, "require")
-        self.forbidden = self.values.indices(forbid, "forbid")
+        self.vary, self.backend, self.callback = vary, backend, callback
         self.settings = settings or Settings()
-        self.callback = callback
         self.began = time.monotonic()
+        self.pool = Pool(self.values, epsilon, delta, require, forbid)
+        self.weights: tuple[Weight, ...] = ()
         self.reached: list[tuple[float, tuple[int, ...]]] = []  # (tolerance, members)
-        self.needed: list[tuple[float, float, Certificate | None]] = []  # at this tolerance at least so many members
-        self.work = {"solves": 0, "rounds": 0, "lps": 0, "pivots": 0}
+        self.needed: list[tuple[float, Outcome]] = []  # at this tolerance at least so many members
+        self.work = {"solves": 0, **dict.fromkeys(_WORK, 0)}
         self.stopped: Stop | None = None
         if vary == "epsilon":
             self._check_signs()
@@ -125,86 +131,92 @@ class _Bracket:
     def _single(self) -> None:
         """The best single candidate beside the required ones, as a first upper end of the bracket."""
         allowed = np.ones(self.values.n, dtype=bool)
-        allowed[list(self.forbidden)] = False
+        allowed[list(self.pool.forbidden)] = False
         if not allowed.any():
             return
         shortfall = (self.values.array.max(axis=0) - self.values.array).max(axis=1)
         best = int(np.where(allowed, shortfall, np.inf).argmin())
-        self.offer(self.required or (best,))
+        self.offer(self.pool.required or (best,))
 
     def offer(self, members: tuple[int, ...]) -> None:
         """Record a portfolio with the least tolerance it keeps."""
-        fixed: dict[str, Any] = {"epsilon": self.epsilon} if self.vary == "delta" else {"delta": self.delta}
         try:
-            kept = certify(self.values, members, threads=self.settings.threads, **fixed)
+            kept, _, _ = least_kept(self.pool, members, self.vary, self.settings.threads)
         except ProblemError:  # no epsilon < 1 serves: nothing to record
             return
-        self.reached.append((kept.delta if self.vary == "delta" else kept.epsilon, kept.indices))
+        self.reached.append((kept.delta if self.vary == "delta" else kept.epsilon, members))
 
     def upper(self, size: int) -> tuple[float, tuple[int, ...]]:
         """The least tolerance known to be kept by at most `size` members."""
         return min((t, m) for t, m in [*self.reached, (math.inf, ())] if len(m) <= size)
 
-    def lower(self, size: int) -> float:
-        """The greatest tolerance at which more than `size` members are proved needed; -1 if none."""
-        return max((t for t, least, _ in self.needed if least > size), default=-1.0)
+    def lower(self, size: int) -> tuple[float, Outcome | None]:
+        """The greatest tolerance at which more than `size` members are proved needed, and who proves it; -1 if none."""
+        proofs = [(t, outcome) for t, outcome in self.needed if outcome.size.bound > size]
+        return max(proofs, key=lambda proof: proof[0], default=(-1.0, None))
 
     def solve(self, size: int) -> Result:
-        """Narrow the bracket for `size` members until it closes or a limit is reached."""
-        walked = 0
+        """Narrow the bracket for `size` members until it closes or a limit is reached.
+
+        While it is wide it is bisected without branching, and what that leaves undecided is taken for out of reach.
+        Then tolerances just below the best one known are decided for good, until none below is possible.
+        """
+        walked, doubtful = 0, -1.0
         while self.stopped is None:
             high, _ = self.upper(size)
-            low = self.lower(size)
+            low, _ = self.lower(size)
             below = math.nextafter(high, -1.0)
             if high == 0 or low >= below or (high == math.inf and low >= (0.99 if self.vary == "epsilon" else 0.0)):
                 break
-            wide = not math.isfinite(high) or high - max(low, 0.0) > _CLOSE * high
-            if wide and low < 0:
-                low = 0.0
+            hope = max(low, doubtful if doubtful < high else -1.0)
+            wide = not math.isfinite(high) or high - max(hope, 0.0) > _CLOSE * high
+            if wide and hope < 0:
                 point = 0.0 if walked == 0 and size == self.values.n else min(high, 1.0) / 2 if high > 1e-9 else 0.0
             elif wide:
-                point = (low + min(high, 1.0 if self.vary == "epsilon" else high)) / 2
+                point = (hope + min(high, 1.0 if self.vary == "epsilon" else high)) / 2
             else:
                 walked += 1
                 point = below
-            if walked > _WALK or not self._probe(point, size):
+            moved = self._probe(point, size, branch=not wide)
+            if not moved and wide:
+                doubtful = point
+            elif not moved or walked > _WALK:
                 break
         return self._result(size)
 
-    def _probe(self, tolerance: float, size: int) -> bool:
+    def _probe(self, tolerance: float, size: int, branch: bool) -> bool:
         """Solve the cover at a tolerance; False if that moves neither end of the bracket for `size`."""
-        result = self._cover(tolerance)
-        if result.status is Status.INFEASIBLE or result.lower_bound > size:
-            least = math.inf if result.status is Status.INFEASIBLE else result.lower_bound
-            self.needed.append((tolerance, least, result.certificate))
+        outcome = self._search(tolerance, enough=size, nodes=self.settings.node_limit if branch else 0)
+        if outcome.size.bound > size:
+            self.needed.append((tolerance, outcome))
             return True
-        if not result.members:
+        if not outcome.members:
             return False
-        self.reached.append((tolerance, result.indices))
-        before = self.upper(size)[0]
-        if result.size <= size or before == math.inf:
-            self.offer(result.indices)
-        return result.size <= size and tolerance <= before
+        before, _ = self.upper(size)
+        self.reached.append((tolerance, outcome.members))
+        if len(outcome.members) <= size or before == math.inf:
+            self.offer(outcome.members)
+        return len(outcome.members) <= size and tolerance <= before
 
-    def _cover(self, tolerance: float, warm: tuple[int, ...] = ()) -> Result:
+    def _search(
+        self, tolerance: float, warm: tuple[int, ...] = (), enough: int | None = None, nodes: int | None = None
+    ) -> Outcome:
         left = self.settings.time_limit - (time.monotonic() - self.began)
-        result = solve(
-            self.values,
-            epsilon=tolerance if self.vary == "epsilon" else self.epsilon,
-            delta=tolerance if self.vary == "delta" else self.delta,
-            backend=self.backend,
-            require=self.required,
-            forbid=self.forbidden,
-            warm_start=warm,
-            settings=dataclasses.replace(self.settings, time_limit=max(0.0, left)),
-            callback=self._report if self.callback is not None else None,
-        )
+        epsilon = tolerance if self.vary == "epsilon" else self.pool.epsilon
+        delta = tolerance if self.vary == "delta" else self.pool.delta
+        nodes = self.settings.node_limit if nodes is None else nodes
+        settings = dataclasses.replace(self.settings, time_limit=max(0.0, left), node_limit=nodes)
+        report = self._report if self.callback is not None else None
+        self.pool = self.pool.at(epsilon, delta)
+        proved = max((o.size for t, o in self.needed if t >= tolerance), key=lambda size: size.bound, default=None)
+        outcome = Search(self.pool, self.backend, warm, settings, report, self.weights, proved, enough).run()
+        self.weights = outcome.weights
         self.work["solves"] += 1
-        for key in ("rounds", "lps", "pivots"):
-            self.work[key] += result.info[key]
-        if result.stop in (Stop.INTERRUPTED, Stop.TIME_LIMIT):
-            self.stopped = result.stop
-        return result
+        for key in _WORK:
+            self.work[key] += outcome.info[key]
+        if outcome.stop in (Stop.INTERRUPTED, Stop.TIME_LIMIT):
+            self.stopped = outcome.stop
+        return outcome
 
     def _report(self, progress: Progress) -> Any:
         assert self.callback is not None
@@ -212,16 +224,18 @@ class _Bracket:
 
     def _result(self, size: int) -> Result:
         tolerance, members = self.upper(size)
-        low = self.lower(size)
+        low, proof = self.lower(size)
         if not members:  # no tolerance is known that so few members keep
-            result = self._cover(max(low, 0.0))
+            result = self._search(max(low, 0.0)).result()
             if result.status is not Status.INFEASIBLE:
                 result = dataclasses.replace(result, status=Status.UNKNOWN, members=(), indices=(), certificate=None)
             return dataclasses.replace(result, cost=math.inf, tolerance_lower_bound=max(low, 0.0))
         stopped, self.stopped = self.stopped, None
-        result = self._cover(tolerance, members)
+        result = self._search(tolerance, members).result()
         if not result.members:  # no time left: the portfolio in hand, with its quality alone
-            fixed: dict[str, Any] = {"epsilon": self.epsilon} if self.vary == "delta" else {"delta": self.delta}
+            fixed: dict[str, Any] = (
+                {"epsilon": self.pool.epsilon} if self.vary == "delta" else {"delta": self.pool.delta}
+            )
             kept = certify(self.values, members, **fixed)
             result = dataclasses.replace(
                 result,
@@ -233,7 +247,6 @@ class _Bracket:
                 certificate=kept.certificate,
             )
         closed = tolerance == 0 or low >= math.nextafter(tolerance, -1.0)
-        proof = next((document for t, least, document in self.needed if t == low and least > size), None)
         self.stopped = stopped
         return dataclasses.replace(
             result,
@@ -242,5 +255,5 @@ class _Bracket:
             tolerance=tolerance,
             tolerance_lower_bound=tolerance if closed else max(low, 0.0),
             seconds=time.monotonic() - self.began,
-            info={**self.work, "lower_certificate": proof},
+            info={**self.work, "lower_certificate": proof.result().certificate if proof is not None else None},
         )

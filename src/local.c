@@ -19,7 +19,7 @@ typedef struct {
     int64_t *moved;            /* (columns) step of the last change */
     uint8_t *chosen, *free;    /* (columns); free: may be added again */
     int32_t *open, *place;     /* (rows) uncovered rows, and where each stands among them */
-    int64_t opened;
+    int64_t opened, updates;   /* uncovered rows; entries of gain changed so far */
 } Search;
 
 #define FOR_BITS(word_count, words, bit)                                                                               \
@@ -28,7 +28,10 @@ typedef struct {
 
 static void add_gain(Search *s, int64_t row, int64_t change) {
     int64_t j;
-    FOR_BITS(s->column_words, s->by_row + row * s->column_words, j) s->gain[j] += change;
+    FOR_BITS(s->column_words, s->by_row + row * s->column_words, j) {
+        s->gain[j] += change;
+        s->updates++;
+    }
 }
 
 /* The only chosen column that covers a row. */
@@ -124,7 +127,7 @@ int64_t palm_local(int64_t rows, int64_t columns, int64_t row_words, int64_t col
     uint8_t *free = (uint8_t *)(moved + columns);
     int32_t *covered = (int32_t *)(moved + columns + columns / 8 + 1), *open = covered + rows, *place = open + rows;
     Search s = {rows, columns, row_words, column_words, by_row, by_column, covered, weight,
-                gain, moved,   chosen,    free,         open,   place,     0};
+                gain, moved,   chosen,    free,         open,   place,     0,       0};
     double spent = 0;
     int64_t j, step = 0, kept = -1;
     for (j = 0; j < columns; j++) {
@@ -144,6 +147,8 @@ int64_t palm_local(int64_t rows, int64_t columns, int64_t row_words, int64_t col
         }
     }
     for (; step < steps && (s.opened > 0 || spent > budget); step++) {
+        if (step < s.updates / PALM_LOCAL_LONG)
+            continue; /* columns that cover much make steps long */
         j = cheapest_loss(&s, costs, fixed, kept);
         if (j < 0)
             break;

@@ -120,7 +120,7 @@ void palm_exp(int64_t n, const double *x, double *y);
  *                          entry 64 a + b; bits beyond the matrix are 0
  *   costs (columns) > 0    fixed (columns): 1 for columns that stay chosen
  *   budget                 looks for a cover that costs at most this
- *   steps                  at most so many
+ *   steps                  at most so many; every PALM_LOCAL_LONG changes of gains count as one at least
  *   chosen (columns)       in: where to start, out: where it ended
  *   weight (rows)          in and out: weights of rows, >= 1; keep them from call to call
  *   random                 in and out: state of the random numbers
@@ -128,6 +128,7 @@ void palm_exp(int64_t n, const double *x, double *y);
  *   uncovered              number of rows that `chosen` leaves uncovered: 0 when a cover was found
  * Returns the number of steps done.
  */
+enum { PALM_LOCAL_LONG = 1 << 13 };
 int64_t palm_local_work(int64_t rows, int64_t columns);
 int64_t palm_local(int64_t rows, int64_t columns, int64_t row_words, int64_t column_words, const uint64_t *by_row,
                    const uint64_t *by_column, const double *costs, const uint8_t *fixed, double budget, int64_t steps,
