@@ -14,6 +14,7 @@ import numpy as np
 
 from palm_opt.errors import BackendNotFound
 from palm_opt.report import figures
+from palm_opt.report.training import curves_figure, promises, search_figures, verify_commands
 from palm_opt.report.wording import headline, number, proof, shares, weight_text
 from palm_opt.storage import write_text
 from palm_opt.values import ValueMatrix
@@ -64,12 +65,13 @@ def write_report(
     parts = [
         _header(heading, title, result),
         _tiles(values, result),
+        _promised(portfolio),
         _members(values, result, manifest),
         missing,
-        *([] if missing else [_map(values, result), _frontier(frontier), _errors(values, manifest)]),
+        *([] if missing else [_map(values, result), _frontier(frontier), _errors(values, manifest), _run(portfolio)]),
         _proof(values, result),
         _values(values, result, not missing),
-        _verify(values, result),
+        _verify(values, result, portfolio),
         _provenance(values, result, manifest),
     ]
     style = files("palm_opt.report").joinpath("style.css").read_text("utf-8")
@@ -182,6 +184,22 @@ def _members(values: ValueMatrix, result: Result | Certified, manifest: Mapping[
     return _section("Members", f'<div class="scroll"><table>\n{chr(10).join(lines)}\n</table></div>{note}', "long")
 
 
+def _promised(portfolio: Any) -> str:
+    """What a training run promises, against what."""
+    rows = promises(portfolio) if hasattr(portfolio, "run") else []
+    return _section("What is promised", _facts(rows)) if rows else ""
+
+
+def _run(portfolio: Any) -> str:
+    """Where a training run trained, and how its members learnt."""
+    if not hasattr(portfolio, "run"):
+        return ""
+    curves = curves_figure(portfolio)
+    pictures = [*search_figures(portfolio), *([] if curves is None else [curves])]
+    body = "".join(_image(*picture) for picture in pictures)
+    return _section("Where and how it trained", body) if body else ""
+
+
 def _map(values: ValueMatrix, result: Result | Certified) -> str:
     figure = figures.preference_map(values, result.indices, result.worst_weight)
     if figure is None:
@@ -260,20 +278,24 @@ def _summary(values: ValueMatrix, rows: np.ndarray[Any, Any]) -> str:
     return f'<div class="scroll"><table>\n{chr(10).join(lines)}\n</table></div>'
 
 
-def _verify(values: ValueMatrix, result: Result | Certified) -> str:
+def _verify(values: ValueMatrix, result: Result | Certified, portfolio: Any) -> str:
     if result.certificate is None:
         return ""
     certificate = json.dumps(result.certificate, separators=(",", ":"), allow_nan=False) + "\n"
     table = values.to_csv()
-    links = ""
+    links, name = "", "certificate.json"
+    if getattr(portfolio, "reference", "pool") != "pool":
+        name = "certificate-pool.json"  # what the directory's own certificate.json proves is against more than the pool
     if len(certificate) + len(table) <= MAX_EMBEDDED:
         links = (
-            f"<p>This report carries both files: {_download('certificate.json', 'application/json', certificate)} and "
+            f"<p>This report carries both files: {_download(name, 'application/json', certificate)} and "
             f"{_download('values.csv', 'text/csv', table)}.</p>"
         )
-    commands = "palm-opt verify certificate.json values.csv\npython certificate.py certificate.json values.csv"
+    commands = f"palm-opt verify {name} values.csv\npython certificate.py {name} values.csv"
+    if hasattr(portfolio, "run"):
+        commands = "\n".join([commands, *verify_commands(portfolio)])
     body = (
-        f"{links}<p>Either command checks every claim in exact arithmetic. The second needs Python alone: "
+        f"{links}<p>Each command checks every claim in exact arithmetic. The second needs Python alone: "
         "<code>certificate.py</code> is one file of the package, <code>palm_opt/certificate.py</code>.</p>"
         f'<pre>{commands}</pre><p class="note">The last line begins with VERIFIED and repeats what was proved, or says '
         "NOT VERIFIED and names the first claim that fails. A values file in another format becomes this CSV with "
