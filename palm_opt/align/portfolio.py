@@ -23,7 +23,7 @@ _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 _ADAPTER = frozenset({"adapter_config.json", "adapter_model.safetensors", "training.json"})
 _PROOFS = ("certificate.json", "certificate-statistical.json")
 _TOP = frozenset({"values.csv", "answers.csv", "evaluation.parquet", *_PROOFS, "report.html"})
-_OPTIONAL = ("run", "statistical")  # tables, or null
+_OPTIONAL = ("run", "statistical")  # tables, or null, or left out
 _KEYS = {
     "format": str, "version": int, "base_model": dict, "rewards": list, "beta": float, "objective": str,
     "reference": str, "tolerances": dict, "run": dict, "statistical": dict, "measured": dict, "members": list,
@@ -169,7 +169,7 @@ def _parse(path: Path, document: dict[str, Any]) -> Portfolio:
         raise StoreError(f'{where}: expected format "{FORMAT}", version 1')
     for key, kind in _KEYS.items():
         value = document.get(key)
-        if value is None and key in _OPTIONAL and key in document:
+        if value is None and key in _OPTIONAL:
             continue
         if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
             raise StoreError(f"{where}: {key}: expected {kind.__name__}, got {str(value)[:60]!r}")
@@ -190,8 +190,8 @@ def _parse(path: Path, document: dict[str, Any]) -> Portfolio:
         promise = document["tolerances"]
         epsilon, delta = (None if promise[key] is None else _number(promise[key]) for key in ("epsilon", "delta"))
         beta = _number(document["beta"])
-        how = None if document["run"] is None else _how(document["run"])
-        statistical = None if document["statistical"] is None else _statistical(document["statistical"])
+        how = None if document.get("run") is None else _how(document["run"])
+        statistical = None if document.get("statistical") is None else _statistical(document["statistical"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise StoreError(f"{where}: {type(error).__name__}: {error}") from error
     return Portfolio(
