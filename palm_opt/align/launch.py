@@ -242,24 +242,22 @@ def _processes(session: Session) -> Iterator[Submit]:
 @contextmanager
 def _ray(session: Session) -> Iterator[Submit]:
     """A Ray task a training run, on the cluster at `launch.address` or one of this machine for the time being."""
+    launch = session.recipe.launch
+    local = launch.address == "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if local:  # Ray's name for "listen on the loopback device only"; read when ray is imported
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
     except ImportError as error:
         raise BackendNotFound("launch.how = \"ray\" needs ray: pip install 'palm_opt[ray]'") from error
-    launch = session.recipe.launch
     cpus = launch.processes * max(1, session.recipe.device.threads)
     ours = not ray.is_initialized()
-    if ours and launch.address:
-        ray.init(launch.address, log_to_driver=False, logging_level=logging.ERROR)
-    elif ours:
-        ray.init(
-            "local", num_cpus=cpus * launch.workers, object_store_memory=_OBJECT_STORE, include_dashboard=False,
-            log_to_driver=False, logging_level=logging.ERROR, _node_ip_address="127.0.0.1",
-        )  # fmt: skip
-    remote = ray.remote(attempt).options(
-        num_cpus=cpus, num_gpus=launch.gpus, max_retries=launch.retries, retry_exceptions=[Crash]
-    )
+    if ours:
+        own = {"num_cpus": cpus * launch.workers, "object_store_memory": _OBJECT_STORE, "include_dashboard": False}
+        ray.init(launch.address, log_to_driver=False, logging_level=logging.ERROR, **(own if local else {}))
+    needs = {"num_cpus": cpus, "num_gpus": launch.gpus, "max_retries": launch.retries, "retry_exceptions": [Crash]}
+    remote = ray.remote(**needs)(attempt)
     references: list[Any] = []
 
     def collect(reference: Any, name: str) -> Path:
@@ -272,7 +270,7 @@ def _ray(session: Session) -> Iterator[Submit]:
             raise PalmError(f"{name}: {type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
 
     def submit(task: Task) -> Future[Path]:
-        references.append(remote.remote(_specification(session, task)))
+        references.append(remote.options(name=task.name).remote(_specification(session, task)))
         return pool.submit(collect, references[-1], task.name)
 
     pool = ThreadPoolExecutor(launch.workers)  # each thread waits for one task
