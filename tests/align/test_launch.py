@@ -20,6 +20,8 @@ import os, signal
 from pathlib import Path
 
 def early(completions, **_):
+    with Path(__file__).with_name("ranks").open("a") as stream:
+        print(os.environ.get("RANK", "-"), file=stream)
     for marker, victim in (("kill-worker", os.getpid()), ("kill-parent", os.getppid()), ("kill-always", os.getpid())):
         path = Path(__file__).with_name(marker)
         try:
@@ -111,3 +113,15 @@ def test_a_ray_cluster_trains_the_same_adapters_though_workers_are_killed(
     assert_same(found, inline)
     assert sorted(name for event, name in events(found.path) if event == "result") == ["w-0-100", "w-100-0", "w-50-50"]
     assert not ray.is_initialized()
+
+
+def test_torchrun_trains_one_adapter_in_two_processes(mortal: Path, tmp_path: Path) -> None:
+    recipe = launched(mortal, "process", processes=2)
+    ranks = mortal.with_name("ranks")
+    ranks.unlink(missing_ok=True)
+    found = align(WEIGHTS[:1], recipe, tmp_path / "p", progress=lambda line: None)
+    assert set(ranks.read_text().split()) == {"0", "1", "-"}  # this process measures
+    assert [item.name for item in (found.path / "adapters").iterdir()] == ["w-100-0"]
+    lines: list[str] = []
+    align(WEIGHTS[:1], mortal, tmp_path / "p", progress=lines.append)
+    assert "1 trained before, 0 to train" in lines[0]
