@@ -242,6 +242,8 @@ def _of_the_trainer(draft: Draft, given: Mapping[str, Any]) -> None:
     batch, generations = draft.get("train.batch"), draft.get("train.generations")
     if trainer != "dpo-rerank" and batch and generations and batch % generations:
         faults.append(f"train.batch: expected a multiple of train.generations ({generations}), got {batch}")
+    if batch and (processes := draft.get("launch.processes")) and batch % processes:
+        faults.append(f"launch.processes: expected a divisor of train.batch ({batch}), got {processes}")
     if trainer in ("rloo", "dpo-rerank"):
         for name in ("loss", "aggregation", *(["scale_rewards"] if trainer == "dpo-rerank" else [])):
             if name in given:

@@ -14,8 +14,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from palm_opt.align.base import Base
+from palm_opt.align.checkpoints import discard_checkpoints
 from palm_opt.align.data import PromptSet
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.rewards import RewardFunction
@@ -30,20 +32,23 @@ from palm_opt.align.store import Store, new_workplace
 from palm_opt.errors import BackendNotFound, PalmError
 from palm_opt.storage import write_json
 
-__all__ = ["Crash", "Session", "Task", "attempt", "train_all"]
+__all__ = ["CHECKPOINTS", "FAULT", "Crash", "Session", "Task", "attempt", "describe", "places", "train_all"]
 
+CHECKPOINTS = "checkpoints"  #: folder of a portfolio directory, by training key
 FAULT = "fault.txt"  #: in a workplace: what stopped a worker that another attempt would meet again
 _SOURCES = Path(__file__).resolve().parents[2]
+_QUIET = 30.0  # seconds without a word about what runs
 _OBJECT_STORE = 100 * 2**20  # bytes; tasks pass a few hundred bytes each
 
 
 @dataclass(frozen=True)
 class Task:
-    """A training run to do: its key, the name of its adapter, and its weight."""
+    """A training run to do: its key, the name of its adapter, its weight, and the adapter that it starts from."""
 
     key: str
     name: str
     weight: tuple[float, ...]
+    start: str | None = None
 
 
 class Session(Protocol):
@@ -88,11 +93,16 @@ def train_all(session: Session, tasks: Sequence[Task]) -> Iterator[tuple[Task, d
                 session.store.intend(task.name, task.key, _named(session, task))
                 running[submit(task)] = task
                 session.say(f"training {task.name} (its output: logs/{task.name}.log)")
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            done = wait(running, _QUIET, FIRST_COMPLETED).done
+            if not done:
+                for task in running.values():
+                    session.say(f"{task.name}: {_last_line(_log(session.store.path, task.name), 'step ')}")
+            for future in done:
                 task = running.pop(future)
                 try:
                     place = session.store.path / "adapters" / future.result().name
                     result = session.store.adopt(task.name, task.key, place)
+                    discard_checkpoints(session.store.path / CHECKPOINTS, task.key)
                 except PalmError as error:
                     faults.append(error)
                     continue
@@ -110,12 +120,42 @@ def _inline(session: Session, task: Task) -> dict[str, Any]:
     """In this process: the libraries and the model's files are loaded already."""
     from palm_opt.align.train import train_adapter
 
+    root, said = session.store.path, time.monotonic()
+
+    def progress(point: dict[str, Any]) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _QUIET:
+            session.say(f"{task.name}: {describe(point)}")
+            said = time.monotonic()
+
     def work(folder: Path) -> dict[str, Any]:
+        recipe, base, prompts, rewards = session.recipe, session.base, session.prompts, session.rewards
+        where = places(root, task.start)
         return train_adapter(
-            task.weight, session.recipe, session.base, session.prompts, session.rewards, session.tokenizer, folder
+            task.weight, recipe, base, prompts, rewards, session.tokenizer, folder, **where, progress=progress
         )
 
-    return session.store.train(task.name, task.key, _named(session, task), work)
+    result = session.store.train(task.name, task.key, _named(session, task), work)
+    discard_checkpoints(root / CHECKPOINTS, task.key)
+    return result
+
+
+def places(root: Path, start: str | None) -> dict[str, Path | None]:
+    """Where a training run of the portfolio directory `root` reads and writes besides its own folder."""
+    return {
+        "start": None if start is None else root / "adapters" / start,
+        "checkpoints": root / CHECKPOINTS,
+        "cache": root / "cache",
+        "logs": root / "logs",
+    }
+
+
+def describe(point: Mapping[str, Any]) -> str:
+    """A point of a training curve in one line, such as "step 10: reward 0.52 (safe 0.70, brief 0.34), kl 0.031"."""
+    parts = ", ".join(f"{name} {mean:.2f}" for name, mean in point["rewards"].items())
+    reward = "" if point["reward"] is None else f"reward {point['reward']:.2f} ({parts}), "
+    kl = "" if point["kl"] is None else f", kl {point['kl']:.3f}"
+    return f"step {point['step']}: {reward}loss {point['loss']:.3f}{kl}"
 
 
 def _specification(session: Session, task: Task) -> dict[str, Any]:
@@ -128,6 +168,7 @@ def _specification(session: Session, task: Task) -> dict[str, Any]:
         "key": task.key,
         "name": task.name,
         "weight": [x.hex() for x in task.weight],
+        "start": task.start,
         "processes": launch.processes,
         "threads": recipe.device.threads or max(1, share),
     }
@@ -181,7 +222,7 @@ def attempt(task: dict[str, Any], workers: _Workers | None = None) -> Path:
     PalmError : it met a fault. Crash : it died. Both name the adapter and the file with the worker's output.
     """
     out, name = Path(task["out"]), task["name"]
-    place, log = new_workplace(out), out / "logs" / f"{name}.log"
+    place, log = new_workplace(out), _log(out, name)
     try:
         write_json(place / "task.json", task)
         log.parent.mkdir(exist_ok=True)
@@ -199,7 +240,7 @@ def attempt(task: dict[str, Any], workers: _Workers | None = None) -> Path:
 
 def _command(task: dict[str, Any], place: Path) -> list[str]:
     launcher = ["-m", "palm_opt.align.worker"]
-    if task["processes"] > 1:  # torchrun; it and its workers talk over the loopback device only
+    if task["processes"] > 1:  # torchrun
         count = str(task["processes"])
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count, "-m", launcher[1]]
     return [sys.executable, *launcher, str(place / "task.json"), str(place / "adapter"), "--watch"]
@@ -210,9 +251,14 @@ def _environment(task: dict[str, Any]) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(task["threads"]), "PYTHONUNBUFFERED": "1"}
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "it said nothing")
+def _log(root: Path, name: str) -> Path:
+    return root / "logs" / f"{name}.log"
+
+
+def _last_line(log: Path, beginning: str = "") -> str:
+    """The last line of a worker's output that begins so."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+    return next((x.strip()[:200] for x in reversed(lines) if x.strip() and x.startswith(beginning)), "nothing said yet")
 
 
 @contextmanager
@@ -242,24 +288,22 @@ def _processes(session: Session) -> Iterator[Submit]:
 @contextmanager
 def _ray(session: Session) -> Iterator[Submit]:
     """A Ray task a training run, on the cluster at `launch.address` or one of this machine for the time being."""
+    launch = session.recipe.launch
+    local = launch.address == "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if local:  # Ray's name for "listen on the loopback device only"; read when ray is imported
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
     except ImportError as error:
         raise BackendNotFound("launch.how = \"ray\" needs ray: pip install 'palm_opt[ray]'") from error
-    launch = session.recipe.launch
     cpus = launch.processes * max(1, session.recipe.device.threads)
     ours = not ray.is_initialized()
-    if ours and launch.address:
-        ray.init(launch.address, log_to_driver=False, logging_level=logging.ERROR)
-    elif ours:
-        ray.init(
-            "local", num_cpus=cpus * launch.workers, object_store_memory=_OBJECT_STORE, include_dashboard=False,
-            log_to_driver=False, logging_level=logging.ERROR, _node_ip_address="127.0.0.1",
-        )  # fmt: skip
-    remote = ray.remote(attempt).options(
-        num_cpus=cpus, num_gpus=launch.gpus, max_retries=launch.retries, retry_exceptions=[Crash]
-    )
+    if ours:
+        own = {"num_cpus": cpus * launch.workers, "object_store_memory": _OBJECT_STORE, "include_dashboard": False}
+        ray.init(launch.address, log_to_driver=False, logging_level=logging.ERROR, **(own if local else {}))
+    needs = {"num_cpus": cpus, "num_gpus": launch.gpus, "max_retries": launch.retries, "retry_exceptions": [Crash]}
+    remote = ray.remote(**needs)(attempt)
     references: list[Any] = []
 
     def collect(reference: Any, name: str) -> Path:
@@ -272,7 +316,7 @@ def _ray(session: Session) -> Iterator[Submit]:
             raise PalmError(f"{name}: {type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
 
     def submit(task: Task) -> Future[Path]:
-        references.append(remote.remote(_specification(session, task)))
+        references.append(remote.options(name=task.name).remote(_specification(session, task)))
         return pool.submit(collect, references[-1], task.name)
 
     pool = ThreadPoolExecutor(launch.workers)  # each thread waits for one task

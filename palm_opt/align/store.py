@@ -158,9 +158,8 @@ class Store:
         for place in sorted((self.path / "adapters").glob(f"{_WORKPLACE}*")):
             self._recover(place)
             shutil.rmtree(place, ignore_errors=True)
-        for folder in (self.path, self.path / "evaluations"):
-            for file in folder.glob(f"{TEMPORARY}*"):
-                file.unlink(missing_ok=True)
+        for file in (*self.path.glob(f"{TEMPORARY}*"), *(self.path / "evaluations").rglob(f"{TEMPORARY}*")):
+            file.unlink(missing_ok=True)
 
     def _recover(self, place: Path) -> None:
         """Adopt what was sealed in a workplace that nobody watched any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,7 @@ def _common(job: Job) -> dict[str, Any]:
         "output_dir": str(job.output),
         "beta": train.beta,
         "max_steps": job.steps,
-        "per_device_train_batch_size": train.batch,
+        "per_device_train_batch_size": train.batch // int(os.environ.get("WORLD_SIZE", "1")),  # torchrun's
         "learning_rate": train.learning_rate,
         "seed": recipe.seed,
         "data_seed": recipe.seed,

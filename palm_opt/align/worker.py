@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from palm_opt.align.launch import FAULT
+from palm_opt.align.launch import FAULT, describe, places
 from palm_opt.align.store import disk_faults, seal
 from palm_opt.errors import PalmError, ProblemError
 
@@ -48,6 +48,10 @@ def _watch() -> None:
     os._exit(1)
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def _train(task: dict[str, Any], folder: Path) -> None:
     from palm_opt.align.base import find_base, load_tokenizer, quiet, require_libraries
     from palm_opt.align.data import load_prompts
@@ -56,16 +60,20 @@ def _train(task: dict[str, Any], folder: Path) -> None:
     from palm_opt.align.train import train_adapter, training_key
 
     recipe, weight = load_recipe(task["recipe"]), [float.fromhex(x) for x in task["weight"]]
+    options = places(Path(task["out"]), task["start"])
     require_libraries()
     with contextlib.redirect_stdout(sys.stderr), quiet(recipe.device):
         rewards, prompts = resolve_rewards(recipe), load_prompts(recipe)
-        base = find_base(recipe, lambda line: print(line, file=sys.stderr))
-        if training_key(weight, recipe, base, prompts) != task["key"]:
+        base = find_base(recipe, _say)
+        if training_key(weight, recipe, base, prompts, options["start"]) != task["key"]:
             raise ProblemError(
                 f"{recipe.path}: the recipe, its rewards, the prompts or the base model are not those that the run "
                 "began with: changed since, or this machine sees other files"
             )
-        training = train_adapter(weight, recipe, base, prompts, rewards, load_tokenizer(base), folder)
+        tokenizer = load_tokenizer(base)
+        training = train_adapter(
+            weight, recipe, base, prompts, rewards, tokenizer, folder, **options, progress=lambda p: _say(describe(p))
+        )
     if os.environ.get("RANK", "0") == "0":
         seal(folder.parent, task["key"], training)
 

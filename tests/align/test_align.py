@@ -17,12 +17,76 @@ import pytest
 import palm_opt as palm
 from palm_opt.align import Portfolio, align, load_recipe, run
 from palm_opt.align.store import read_journal
-from tests.align.tiny import RECIPE, WEIGHTS
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
     pytest.importorskip(_library)
 
 ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
+REWARDS = """
+def early(completions, **_):
+    return [sum(c in "abcdefgh" for c in text.lower()) / max(1, len(text)) for text in completions]
+
+
+def length(prompts, completions, hint, trainer_state, **_):
+    assert len(hint) == len(prompts)
+    return [float(len(text)) for text in completions]
+"""
+RECIPE = """
+seed = 3
+[model]
+base = "./base"
+[prompts]
+source = "prompts.jsonl"
+[rewards]
+early = { function = "own:early" }
+length = { function = "own:length", low = 0, high = 20 }
+[train]
+beta = 0.01
+steps = 2
+batch = 8
+generations = 4
+learning_rate = 1e-2
+[train.trl]
+max_grad_norm = 0.5
+[lora]
+r = 2
+[generation]
+max_new_tokens = 8
+[evaluation]
+prompts = 12
+generations = 3
+batch = 10
+[plan]
+lattice = 2
+delta = 0.02
+[device]
+threads = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe with a random base model of one small layer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from palm_opt.align import pretrain
+
+    folder = tmp_path_factory.mktemp("recipe")
+    (folder / "own.py").write_text(REWARDS)
+    prompts = [json.dumps({"prompt": f"Say something about {i}:", "hint": str(i)}) for i in range(60)]
+    (folder / "prompts.jsonl").write_text("\n".join(prompts))
+    (folder / "recipe.toml").write_text(RECIPE)
+    tokenizer = pretrain._tokenizer(["say something about the number of things"] * 3)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(
+        LlamaConfig(vocab_size=len(tokenizer), pad_token_id=0, eos_token_id=1, bos_token_id=None, **shape)
+    )
+    model.save_pretrained(folder / "base")
+    tokenizer.save_pretrained(folder / "base")
+    return folder / "recipe.toml"
 
 
 @pytest.fixture(scope="module")

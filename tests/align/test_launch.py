@@ -20,12 +20,15 @@ import os, signal
 from pathlib import Path
 
 def early(completions, **_):
+    with Path(__file__).with_name("ranks").open("a") as stream:
+        print(os.environ.get("RANK", "-"), file=stream)
     for marker, victim in (("kill-worker", os.getpid()), ("kill-parent", os.getppid()), ("kill-always", os.getpid())):
         path = Path(__file__).with_name(marker)
-        if path.exists():
-            if marker != "kill-always":
-                path.unlink()
-            os.kill(victim, signal.SIGKILL)
+        try:
+            path.rename(path) if marker == "kill-always" else path.unlink()
+        except FileNotFoundError:
+            continue
+        os.kill(victim, signal.SIGKILL)
     return [sum(c in "abcdefgh" for c in text.lower()) / max(1, len(text)) for text in completions]
 """
 
@@ -95,3 +98,30 @@ def test_a_fault_is_told_in_one_line_and_not_tried_again(mortal: Path, tmp_path:
     with pytest.raises(PalmError, match=r"^w-100-0: reward 'early': expected a number, got None for the prompt.*\.log"):
         align([[1.0, 0.0]], recipe, tmp_path / "p", progress=lines.append)
     assert not any("more to try" in line for line in lines)
+
+
+def test_a_ray_cluster_trains_the_same_adapters_though_workers_are_killed(
+    mortal: Path, inline: Portfolio, tmp_path: Path
+) -> None:
+    """A real cluster on the loopback device: a Ray worker and a training process die, each in the middle of a run."""
+    ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'palm_opt[ray]'")
+    recipe = launched(mortal, "ray", workers=2)
+    mortal.with_name("kill-worker").touch()
+    mortal.with_name("kill-parent").touch()
+    found = align(WEIGHTS, recipe, tmp_path / "p", progress=lambda line: None)
+    assert not mortal.with_name("kill-worker").exists() and not mortal.with_name("kill-parent").exists()
+    assert_same(found, inline)
+    assert sorted(name for event, name in events(found.path) if event == "result") == ["w-0-100", "w-100-0", "w-50-50"]
+    assert not ray.is_initialized()
+
+
+def test_torchrun_trains_one_adapter_in_two_processes(mortal: Path, tmp_path: Path) -> None:
+    recipe = launched(mortal, "process", processes=2)
+    ranks = mortal.with_name("ranks")
+    ranks.unlink(missing_ok=True)
+    found = align(WEIGHTS[:1], recipe, tmp_path / "p", progress=lambda line: None)
+    assert set(ranks.read_text().split()) == {"0", "1", "-"}  # this process measures
+    assert [item.name for item in (found.path / "adapters").iterdir()] == ["w-100-0"]
+    lines: list[str] = []
+    align(WEIGHTS[:1], mortal, tmp_path / "p", progress=lines.append)
+    assert "1 trained before, 0 to train" in lines[0]
