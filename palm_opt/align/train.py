@@ -24,7 +24,7 @@ from palm_opt.align.recipe import Recipe
 from palm_opt.align.rewards import RewardFunction
 from palm_opt.align.store import file_sha256
 from palm_opt.align.trainers import CURVE, Job, make_trainer
-from palm_opt.errors import ProblemError
+from palm_opt.errors import ProblemError, RecipeError
 
 __all__ = ["ADAPTER_FILES", "train_adapter", "training_key"]
 
@@ -83,6 +83,11 @@ def train_adapter(
     from transformers import PrinterCallback, ProgressCallback, TrainerState, set_seed
 
     begin = time.perf_counter()
+    if torch.cuda.device_count() > 1 and os.environ.get("WORLD_SIZE", "1") == "1":
+        raise RecipeError(
+            f"{torch.cuda.device_count()} GPUs are visible to one training process: set CUDA_VISIBLE_DEVICES to one of "
+            "them, or launch.processes to their number"
+        )
     set_seed(recipe.seed)
     key = training_key(weight, recipe, base, prompts, start)
     save = checkpoints is not None and recipe.train.save_every > 0

@@ -111,6 +111,7 @@ def test_ten_mistakes_give_ten_messages_in_one_run(tmp_path: Path) -> None:
         ('[lora]\ntarget = "q_proj,w_proj"\n', "lora.target: the base model has no module 'w_proj' with a matrix"),
         ('[device]\nvllm = "server"\nvllm_server = "10.0.0.1"\n', "device.vllm_server: expected http://HOST:PORT"),
         ('[device]\nvllm = "server"\nvllm_server = "http://0.0.0.0:8000"\n', "got 0.0.0.0"),
+        ('[device]\nvllm = "server"\n[launch]\nworkers = 2\n', "launch.workers: expected 1, as the vLLM server"),
         ("[train]\nbatch = 32000\n", "prompts: 960 prompts leave"),
         ('[train]\nreport_to = "wandb"\n', "train.report_to: wandb is not installed: pip install wandb"),
     ],
