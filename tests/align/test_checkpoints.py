@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -16,43 +15,12 @@ import pytest
 
 from palm_opt.align import load_recipe
 from palm_opt.align.checkpoints import MANIFEST, discard_checkpoints, newest_checkpoint, seal_checkpoint
-from tests.align.conftest import save_tiny_model
+from tests.align.tiny import RECIPE, make_recipe
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
     pytest.importorskip(_library)
 
 ROOT = Path(__file__).resolve().parents[2]
-REWARDS = """
-def early(completions, **_):
-    return [sum(c in "abcdefgh" for c in text.lower()) / max(1, len(text)) for text in completions]
-
-
-def length(completions, **_):
-    return [float(len(text)) for text in completions]
-"""
-RECIPE = """
-[model]
-base = "./base"
-[prompts]
-source = "prompts.jsonl"
-[rewards]
-early = { function = "own:early" }
-length = { function = "own:length", low = 0, high = 20 }
-[train]
-trainer = "TRAINER"
-beta = 0.05
-steps = 6
-batch = 8
-generations = 4
-learning_rate = 1e-2
-save_every = 2
-[lora]
-r = 2
-[generation]
-max_new_tokens = 8
-[device]
-threads = 1
-"""
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -94,21 +62,17 @@ def stop_at(step: int) -> Callable[[dict[str, Any]], None]:
     return stop
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "base"
-    save_tiny_model(folder)
-    return folder
+def saving(trainer: str) -> str:
+    """The tiny recipe with six steps of a trainer and a checkpoint every second one."""
+    before = "beta = 0.01\nsteps = 2\n"
+    assert before in RECIPE
+    return RECIPE.replace(before, f'trainer = "{trainer}"\nbeta = 0.05\nsteps = 6\nsave_every = 2\n')
 
 
 @pytest.fixture(params=["grpo", "rloo", "dpo-rerank"])
-def recipe(request: pytest.FixtureRequest, base: Path, tmp_path: Path) -> Path:
-    (tmp_path / "own.py").write_text(REWARDS)
-    prompts = [json.dumps({"prompt": f"Say something about {i}:"}) for i in range(60)]
-    (tmp_path / "prompts.jsonl").write_text("\n".join(prompts))
-    (tmp_path / "base").symlink_to(base)
-    path = tmp_path / "recipe.toml"
-    path.write_text(RECIPE.replace("TRAINER", request.param))
+def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = make_recipe(tmp_path)
+    path.write_text(saving(request.param))
     return path
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.align.conftest import save_tiny_model
-from tests.align.test_checkpoints import RECIPE, REWARDS
+from tests.align.test_checkpoints import saving
+from tests.align.tiny import make_recipe
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
     pytest.importorskip(_library)
@@ -59,12 +59,9 @@ dist.destroy_process_group()
 
 
 def test_two_processes_train_one_adapter(tmp_path: Path) -> None:
-    save_tiny_model(tmp_path / "base")
-    (tmp_path / "own.py").write_text(REWARDS)
-    prompts = [json.dumps({"prompt": f"Say something about {i}:"}) for i in range(60)]
-    (tmp_path / "prompts.jsonl").write_text("\n".join(prompts))
+    make_recipe(tmp_path)
     for trainer in ("grpo", "dpo-rerank"):
-        (tmp_path / f"{trainer}.toml").write_text(RECIPE.replace("TRAINER", trainer) + "[launch]\nprocesses = 2\n")
+        (tmp_path / f"{trainer}.toml").write_text(saving(trainer) + "[launch]\nprocesses = 2\n")
     (tmp_path / "script.py").write_text(SCRIPT)
     for name in "abc":
         (tmp_path / name).mkdir()
