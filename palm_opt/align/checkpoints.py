@@ -7,7 +7,6 @@ a checkpoint counts once `manifest.json`, with the SHA-256 of all its files, has
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -26,13 +25,9 @@ def seal_checkpoint(folder: Path, key: str) -> None:
     """Make a complete checkpoint of the training `key` count, and delete all but the newest ones."""
     files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
     hashes = {name: file_sha256(file) for name, file in files.items()}
-    for file in files.values():
-        with file.open("rb") as stream:
-            os.fsync(stream.fileno())
-    for inner in {file.parent for file in files.values()}:
-        sync(inner)
+    for path in (*files.values(), *{file.parent for file in files.values()}, folder.parent):
+        sync(path)
     write_json(folder / MANIFEST, {"key": key, "files": hashes})
-    sync(folder.parent)
     for old in _checkpoints(folder.parent)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +77,9 @@ def prompts_at_a_time(recipe: Recipe) -> int:
     """How many different prompts TRL samples completions for at a time; it wants as many at least."""
     if recipe.train.trainer == "dpo-rerank":
         return 1
-    trl, processes = recipe.train.trl, int(os.environ.get("WORLD_SIZE", "1"))
+    trl = recipe.train.trl
     rounds: int = max(1, trl.get("steps_per_generation", trl.get("gradient_accumulation_steps", 1)))
-    return math.ceil(recipe.train.batch * rounds * processes / recipe.train.generations)
+    return math.ceil(recipe.train.batch * rounds * recipe.launch.processes / recipe.train.generations)
 
 
 def _canonical(value: Any) -> bytes:

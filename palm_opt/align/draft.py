@@ -232,8 +232,11 @@ def _together(draft: Draft, given: Mapping[str, Any]) -> None:
     if target is not None and "lm_head" in [name.strip().rpartition(".")[2] for name in target.split(",")]:
         faults.append("lora.target: TRL does not train an adapter of lm_head; leave it out")
     server = draft.get("device.vllm_server")
-    if draft.get("device.vllm") == "server" and server is not None and draft.get("device.vllm_remote") is False:
-        _local(server, faults)
+    if draft.get("device.vllm") == "server":
+        if server is not None and draft.get("device.vllm_remote") is False:
+            _local(server, faults)
+        if (draft.get("launch.workers") or 1) > 1:
+            faults.append("launch.workers: expected 1, as the vLLM server holds the weights of one training")
 
 
 def _of_the_trainer(draft: Draft, given: Mapping[str, Any]) -> None:

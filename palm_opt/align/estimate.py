@@ -98,7 +98,9 @@ def embedded_size() -> ModelSize:
 class Estimate:
     """What a recipe takes at most. Numbers that are not known yet (the model is not here) are None; sizes in bytes."""
 
+    first_round: int
     trainings: int
+    limited: bool
     completions_training: int
     completions_measuring: int
     tokens: int
@@ -113,8 +115,9 @@ class Estimate:
 
     def lines(self) -> list[tuple[str, str]]:
         """Label and text, for people."""
+        count = f"at most {self.trainings:,}" if self.limited else f"without a limit; counted below: {self.trainings:,}"
         rows = [
-            ("trainings", f"at most {self.trainings:,}"),
+            ("trainings", f"{count} ({self.first_round:,} in the first round)"),
             ("completions", f"{self.completions_training:,} to train on, {self.completions_measuring:,} to measure"),
             ("tokens", f"at most {self.tokens:,}"),
         ]
@@ -124,7 +127,9 @@ class Estimate:
             )
         if self.memory is not None:
             parts = ", ".join(f"{k.replace('_', ' ')} {_size(v)}" for k, v in self.memory.items() if v and k != "total")
-            rows.append(("memory", f"about {_size(self.memory['total'])} ({parts}), libraries on top"))
+            rows.append(
+                ("memory", f"about {_size(self.memory['total'])} a training process ({parts}), libraries on top")
+            )
         if self.disk is not None:
             rows.append(("disk", f"about {_size(self.disk)}"))
         return rows
@@ -132,7 +137,8 @@ class Estimate:
 
 def estimate(recipe: Recipe, prompts: PromptSet, base: ModelSize | None, gpu: bool = False) -> Estimate:
     """The work of `palm-opt run`. `base` is None while the base model is not there; `gpu`: whether there is one."""
-    trainings = most_trainings(recipe)
+    first = math.comb(recipe.plan.lattice + len(recipe.rewards) - 1, len(recipe.rewards) - 1)
+    trainings = max(first, recipe.budget.trainings)
     training = _pool_size(recipe, prompts) if _offline(recipe) else trainings * _sampled(recipe)
     measured = min(recipe.evaluation.prompts, len(prompts.select))
     measuring = (trainings + 1) * measured * recipe.evaluation.generations
@@ -145,12 +151,18 @@ def estimate(recipe: Recipe, prompts: PromptSet, base: ModelSize | None, gpu: bo
         memory = _memory(recipe, base, adapter, longest, gpu)
         checkpoints = 3 * 12 * adapter if recipe.train.save_every else 0
         disk = trainings * 4 * adapter + checkpoints + 200 * (measuring + (training if _offline(recipe) else 0))
-    return Estimate(trainings, training, measuring, tokens, base.parameters if base else None, adapter, memory, disk)
-
-
-def most_trainings(recipe: Recipe) -> int:
-    """How many weights `run` trains at most: the lattice."""
-    return math.comb(recipe.plan.lattice + len(recipe.rewards) - 1, len(recipe.rewards) - 1)
+    return Estimate(
+        first_round=first,
+        trainings=trainings,
+        limited=recipe.budget.trainings > 0,
+        completions_training=training,
+        completions_measuring=measuring,
+        tokens=tokens,
+        base_parameters=base.parameters if base else None,
+        adapter_parameters=adapter,
+        memory=memory,
+        disk=disk,
+    )
 
 
 def _offline(recipe: Recipe) -> bool:
@@ -162,10 +174,10 @@ def _pool_size(recipe: Recipe, prompts: PromptSet) -> int:
 
 
 def _sampled(recipe: Recipe) -> int:
-    """Completions that one training samples on one device."""
+    """Completions that one training samples, on all its devices together."""
     trl = recipe.train.trl
     steps = recipe.train.steps * trl.get("gradient_accumulation_steps", 1)
-    return int(math.ceil(steps / trl.get("num_iterations", 1)) * recipe.train.batch)
+    return int(math.ceil(steps / trl.get("num_iterations", 1)) * recipe.train.batch * recipe.launch.processes)
 
 
 def _prompt_tokens(rows: tuple[Row, ...], base: ModelSize | None) -> tuple[float, int]:

@@ -24,7 +24,7 @@ from palm_opt.align.recipe import Recipe
 from palm_opt.align.rewards import RewardFunction
 from palm_opt.align.store import file_sha256
 from palm_opt.align.trainers import CURVE, Job, make_trainer
-from palm_opt.errors import ProblemError
+from palm_opt.errors import ProblemError, RecipeError
 
 __all__ = ["ADAPTER_FILES", "train_adapter", "training_key"]
 
@@ -80,9 +80,14 @@ def train_adapter(
         50 points {step, reward, rewards: {name: mean}, kl, loss}, None where the trainer logs none.
     """
     import torch
-    from transformers import PrinterCallback, ProgressCallback, set_seed
+    from transformers import PrinterCallback, ProgressCallback, TrainerState, set_seed
 
     begin = time.perf_counter()
+    if torch.cuda.device_count() > 1 and os.environ.get("WORLD_SIZE", "1") == "1":
+        raise RecipeError(
+            f"{torch.cuda.device_count()} GPUs are visible to one training process: set CUDA_VISIBLE_DEVICES to one of "
+            "them, or launch.processes to their number"
+        )
     set_seed(recipe.seed)
     key = training_key(weight, recipe, base, prompts, start)
     save = checkpoints is not None and recipe.train.save_every > 0
@@ -98,8 +103,13 @@ def train_adapter(
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(_callback(key, recipe, progress))
         if start is not None:
-            _begin_from(start, trainer.model)
-        trainer.train(resume_from_checkpoint=_resume(output, key, trainer) if save else None)
+            _load(start, trainer.model)
+        checkpoint = _resume(output, key, trainer) if save else None
+        if checkpoint is not None and checkpoint.name == f"checkpoint-{steps}":
+            _load(checkpoint, trainer.model)  # `train` would do a step too many
+            trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        else:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.is_world_process_zero():
         trainer.model.save_pretrained(folder, safe_serialization=True)
         _tidy(folder, base)
@@ -117,29 +127,26 @@ def train_adapter(
     }
 
 
-def _begin_from(start: Path, model: Any) -> None:
-    """Copy an adapter's weights into the new one.
+def _load(folder: Path, model: Any) -> None:
+    """Copy the weights of a saved adapter into the new one.
 
     TRL would make a model that comes with an adapter its own reference for the KL; the reference is the base model.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    weights = load_file(start / ADAPTER_FILES[1])
+    weights = load_file(folder / ADAPTER_FILES[1])
     own = get_peft_model_state_dict(model)
     if {name: x.shape for name, x in weights.items()} != {name: x.shape for name, x in own.items()}:
-        raise ProblemError(f"{start}: expected an adapter with the recipe's rank and modules to start from")
+        raise ProblemError(f"{folder}: expected an adapter with the recipe's rank and modules to start from")
     set_peft_model_state_dict(model, weights)
 
 
-def _resume(output: Path, key: str, trainer: Any) -> str | None:
+def _resume(output: Path, key: str, trainer: Any) -> Path | None:
     """The newest valid checkpoint of a training, the same for every process."""
     from accelerate.utils import broadcast_object_list
 
-    found: list[str | None] = [None]
-    if trainer.is_world_process_zero():
-        path = newest_checkpoint(output, key)
-        found = [str(path) if path else None]
+    found = [newest_checkpoint(output, key) if trainer.is_world_process_zero() else None]
     broadcast_object_list(found)
     return found[0]
 

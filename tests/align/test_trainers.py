@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +168,17 @@ def test_trl_arguments_are_listed_for_the_trainers_that_have_them() -> None:
     fields = configs()
     for name, (_, trainers) in TRL_ARGUMENTS.items():
         assert set(trainers) == {trainer for trainer in TRAINERS if name in fields[trainer]}, name
+
+
+def test_reports_go_to_the_folder_of_the_run(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not any(importlib.util.find_spec(name) for name in ("tensorboard", "tensorboardX")):
+        pytest.skip("neither tensorboard nor tensorboardX is installed")
+    monkeypatch.chdir(tmp_path)
+    mine = task.with_train(steps=1, batch=4, generations=4, report_to="tensorboard")
+    mine.train([0.0, 1.0, 0.0], tmp_path / "a", logs=tmp_path / "logs")
+    (written,) = (tmp_path / "logs").rglob("events.out.tfevents.*")
+    assert written.parent.name.startswith("w-0-100-0-") and written.stat().st_size > 100
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["a", "logs"]
+    assert "TENSORBOARD_LOGGING_DIR" not in os.environ
+    mine.train([0.0, 1.0, 0.0], tmp_path / "b")  # no folder, no reports
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["a", "b", "logs"]

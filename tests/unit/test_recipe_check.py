@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -110,6 +111,7 @@ def test_ten_mistakes_give_ten_messages_in_one_run(tmp_path: Path) -> None:
         ('[lora]\ntarget = "q_proj,w_proj"\n', "lora.target: the base model has no module 'w_proj' with a matrix"),
         ('[device]\nvllm = "server"\nvllm_server = "10.0.0.1"\n', "device.vllm_server: expected http://HOST:PORT"),
         ('[device]\nvllm = "server"\nvllm_server = "http://0.0.0.0:8000"\n', "got 0.0.0.0"),
+        ('[device]\nvllm = "server"\n[launch]\nworkers = 2\n', "launch.workers: expected 1, as the vLLM server"),
         ("[train]\nbatch = 32000\n", "prompts: 960 prompts leave"),
         ('[train]\nreport_to = "wandb"\n', "train.report_to: wandb is not installed: pip install wandb"),
     ],
@@ -137,7 +139,7 @@ def test_what_needs_a_gpu_or_a_download_is_a_warning(tmp_path: Path, monkeypatch
         "rewards.judge.model: no-owner/no-judge is not on this machine yet",
     ):
         assert any(piece in warning for warning in found.warnings), piece
-    assert found.estimate is not None and found.estimate.memory is None and found.estimate.trainings == 4
+    assert found.estimate is not None and found.estimate.memory is None and found.estimate.trainings == 100
 
 
 @pytest.mark.parametrize("kind", ["folder", "splits", "jsonl", "parquet"])
@@ -180,14 +182,16 @@ def test_a_folder_that_is_no_data_set(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_estimate_counts_what_is_sampled(tmp_path: Path) -> None:
     found = check_recipe(ROOT / "examples" / "embedded.toml")
     assert found.recipe is not None and found.prompts is not None and found.estimate is not None
-    assert found.estimate.trainings == 15
-    assert found.estimate.completions_training == 15 * 24 * 32
-    assert found.estimate.completions_measuring == 16 * 256 * 2
+    most = found.recipe.budget.trainings
+    first = math.comb(found.recipe.plan.lattice + 2, 2)
+    assert found.estimate.trainings == most > found.estimate.first_round == first and found.estimate.limited
+    assert found.estimate.completions_training == most * 24 * 32
+    assert found.estimate.completions_measuring == (most + 1) * 256 * found.recipe.evaluation.generations
     train = dataclasses.replace(found.recipe.train, trainer="dpo-rerank", pool=100)
     pool = estimate(dataclasses.replace(found.recipe, train=train), found.prompts, embedded_size())
     assert pool.completions_training == 100 * 8 and pool.adapter_parameters == found.estimate.adapter_parameters
     text = run(str(ROOT / "examples" / "embedded.toml"), cwd=tmp_path).stdout
-    for piece in ("trainings    at most 15", "258,528 of the base model, 29,184 trained", "prompts      train 483"):
+    for piece in ("trainings    at most ", "258,528 of the base model, 29,184 trained", "prompts      train 483"):
         assert piece in text, piece
 
 
