@@ -191,7 +191,18 @@ def _small() -> Iterator[Problem]:
                 yield Problem(f"{kind}-{n}-{d}-{SEEDS[kind] + d + 1000 * k}", epsilon=epsilon)
 
 
+def _curves() -> Iterator[Problem]:
+    """One thing varies at a time: candidates, rewards, tolerance (and with it the members)."""
+    cells = [(n, 4, 0.1) for n in (1_000, 10_000, 100_000, 1_000_000)]
+    cells += [(1_000, d, 0.1) for d in range(2, 9)]
+    cells += [(10_000, 4, epsilon) for epsilon in (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)]
+    for n, d, epsilon in dict.fromkeys(cells):
+        for k in range(3):
+            yield Problem(f"anti-{n}-{d}-{SEEDS['anti'] + d + 1000 * k}", epsilon=epsilon, time_limit=300)
+
+
 SUITES: dict[str, list[Problem]] = {
+    "curves": list(_curves()),
     "small": list(_small()),
     "cells": list(_synthetic_cells()),
     "nba": [Problem("nba_5d", epsilon=epsilon) for epsilon in (0.1, 0.05, 0.02)],

@@ -15,6 +15,8 @@ from palm_opt.exact import Weight
 
 __all__ = ["SizeProof", "exact_packing", "infeasible", "packing_leaf"]
 
+_NEAR = 1e-7  # columns that a packing fills to this share are taken for full, and bounds this near for equal
+_LARGEST = 64  # weights of a packing that is made exact by solving for it
 _UNITS = (2**12, 2**24, 2**40)  # multipliers of a packing are multiples of 1 / unit, coarse first: short certificates
 
 Node = tuple[str, Any]  #: ("branch", candidate), ("packing", ((weight, y), ...)) or ("uncovered", weight)
@@ -85,7 +87,7 @@ def packing_leaf(
     """The packing leaf near y, on the coarsest grid of multipliers that proves `target`, else on the finest.
 
     Returns the proved bound (costs `paid` of what is in, plus the packing, rounded up where costs are `whole`) and the
-    leaf.
+    leaf. Where rounding y leaves a bound just short of the target, the vertex near y may prove it.
     """
     best: tuple[Fraction, Node] = (paid, ("packing", ()))
     for unit in _UNITS:
@@ -96,7 +98,49 @@ def packing_leaf(
         best = max(best, (bound, ("packing", shares)), key=lambda found: found[0])
         if best[0] >= target:
             break
+    if not whole and target * (1 - Fraction(_NEAR)) <= best[0] < target < math.inf:
+        shares = tuple((weights[j], share) for j, share in vertex_packing(coverage, costs, y).items())
+        best = max(best, (paid + sum(share for _, share in shares), ("packing", shares)), key=lambda found: found[0])
     return best
+
+
+def vertex_packing(
+    coverage: NDArray[np.bool_], costs: NDArray[np.float64], y: NDArray[np.float64]
+) -> dict[int, Fraction]:
+    """The packing (row -> share) that fills exactly the columns that y nearly fills; empty if that breaks a column."""
+    rows = np.flatnonzero(y > 0)
+    used = coverage[rows]
+    spare = costs - y[rows] @ used
+    full = np.flatnonzero(spare <= _NEAR * costs)
+    full = full[np.argsort(np.abs(spare[full]), kind="stable")]
+    if not 0 < len(rows) <= _LARGEST:
+        return {}
+    echelon: dict[int, list[Fraction]] = {}  # place of the leading 1 -> equation, with its right side behind
+    for column in full.tolist():
+        equation = [*(Fraction(int(x)) for x in used[:, column]), Fraction(float(costs[column]))]
+        for place, known in echelon.items():
+            if factor := equation[place]:
+                equation = [a - factor * b for a, b in zip(equation, known, strict=True)]
+        lead = next((place for place in range(len(rows)) if equation[place]), None)
+        if lead is not None:
+            pivot = equation[lead]
+            echelon[lead] = [x / pivot for x in equation]
+            if len(echelon) == len(rows):
+                break
+    if len(echelon) < len(rows):
+        return {}
+    shares: dict[int, Fraction] = {}
+    for place, equation in reversed(echelon.items()):
+        rest = sum((equation[at] * share for at, share in shares.items()), Fraction(0))
+        shares[place] = equation[-1] - rest
+    if min(shares.values()) < 0:
+        return {}
+    common = math.lcm(*(share.denominator for share in shares.values()))
+    units = np.array([int(shares[place] * common) for place in range(len(rows))], dtype=object)
+    loads = (units @ used.astype(object)).tolist()
+    if any(load > Fraction(cost) * common for load, cost in zip(loads, costs.tolist(), strict=True)):
+        return {}
+    return {int(rows[place]): share for place, share in shares.items() if share}
 
 
 def infeasible(weight: Weight) -> SizeProof:

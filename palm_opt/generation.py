@@ -306,7 +306,7 @@ class Search:
         whole = self.pool.whole_costs
         goal = math.ceil(point.value - 1e-6) if whole else point.value * (1 - 1e-9)
         if goal > self.size.bound:
-            bound, leaf = self.relaxation.leaf(point, goal if whole else math.inf)
+            bound, leaf = self.relaxation.leaf(point, goal if whole else self.pool.cost(self.members))
             if bound > self.size.bound:
                 self.size = SizeProof(bound, (leaf,))
 

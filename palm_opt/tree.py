@@ -16,6 +16,7 @@ from palm_opt.relaxation import Point, Relaxation
 __all__ = ["Tree"]
 
 _MARGIN = 1e-6  # by which a float bound must pass before the exact leaf is made
+_NEAR = 1e-9  # share of the target within which floats cannot tell a bound from it
 _TRIED, _TRY_STEPS = 10, 50  # candidates tried before branching, and dual simplex steps of each
 _PRICINGS, _WORTH = 6, 0.02  # pricing rounds at a node; share of the open gap that one must close to be repeated
 
@@ -64,7 +65,7 @@ class Tree:
     def _node(self, target: Fraction) -> Fraction | float | int | None:
         """The exact bound of a leaf (a Fraction or inf), the candidate to branch on (an int), None as in `prove`."""
         relaxation = self.relaxation
-        need = float(target) - 1 + _MARGIN if self.pool.whole_costs else float(target) * (1 - 1e-12)
+        need = float(target) - 1 + _MARGIN if self.pool.whole_costs else float(target) * (1 - _NEAR)
         before, pricings = -math.inf, 0
         while True:
             point = relaxation.solve()
@@ -73,8 +74,8 @@ class Tree:
                 if bound >= target:
                     self._done.append(leaf)
                     return bound
-            elif point.integral:
-                members = tuple(sorted({*point.chosen, *relaxation.inside}))
+            members = tuple(sorted({*point.chosen, *relaxation.inside}))
+            if point.integral and self.pool.cost(members) < target:
                 if relaxation.overlooked(members) or not self.check(members):
                     relaxation.add_rows(relaxation.overlooked(members))
                     continue
@@ -90,7 +91,7 @@ class Tree:
         """The undecided candidate whose two sides raise the bound most (strong branching)."""
         decided = self.relaxation.inside | self.relaxation.outside
         distance = np.minimum(point.x, 1 - point.x)
-        order = np.argsort(-distance, kind="stable")
+        order = np.lexsort((-point.x, -distance.round(9)))  # where all shares are whole, one that is 1
         able = [j for j in order.tolist() if int(point.columns[j]) not in decided]
         tried = [j for j in able[:_TRIED] if distance[j] > _MARGIN] or able[:1]
         if len(tried) == 1:

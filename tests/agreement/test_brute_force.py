@@ -67,3 +67,19 @@ def test_budget_problem_against_brute_force(problem, size, vary):
             tolerances = {"epsilon": 0.0, "delta": 0.0, vary: less}
             best = brute_force(values, **tolerances, require=require, forbid=forbid)
             assert best is None or best > size
+
+
+COST = st.floats(0, 1e6) | st.floats(0.5, 1.5) | st.sampled_from([0.1, 0.2, 0.3, 0.7])
+
+
+@pytest.mark.parametrize("backend", ["native", "cpsat", "highs"])
+@given(data=st.data())
+def test_costs_that_are_no_integers_are_proved_to_the_last_bit(backend, data):
+    n, d = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 3 if backend == "native" else 2))
+    array = np.array([[data.draw(ENTRY) for _ in range(d)] for _ in range(n)])
+    values = palm.ValueMatrix(array, costs=[data.draw(COST) for _ in range(n)])
+    delta = data.draw(st.sampled_from([0.0, 0.0625, 0.125, 0.25]))
+    result = palm.solve(values, delta=delta, backend=backend)
+    verify_result(result, values)
+    assert result.status is palm.Status.OPTIMAL
+    assert result.cost == float(brute_force(values, 0.0, delta))
