@@ -42,8 +42,8 @@ sanitize: build/test_kernels
 
 build/test_kernels: tests/c/test_kernels.c src/palm.h $(wildcard src/*.c)
 	mkdir -p build
-	$(CC) -std=c11 -O1 -g -Wall -Wextra -Werror -DPALM_NO_CLONES -fsanitize=address,undefined -fno-sanitize-recover=all \
-	    -Isrc tests/c/test_kernels.c $(wildcard src/*.c) -lm -o $@
+	$(CC) -std=c11 -O1 -g -Wall -Wextra -Werror -Wno-psabi -DPALM_NO_CLONES -fsanitize=address,undefined \
+	    -fno-sanitize-recover=all -Isrc tests/c/test_kernels.c $(wildcard src/*.c) -lm -o $@
 
 $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)

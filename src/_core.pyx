@@ -27,7 +27,7 @@ cdef extern from "palm.h" nogil:
                     const double *log_q, const double *weights, double *sums, double *carry)
     void palm_gibbs_bias(int64_t prompts, int64_t d, int64_t m, const int64_t *offsets, const double *scores,
                          const double *log_q, const double *weights, double *opt, double *bias)
-    void palm_exp(int64_t n, const double *x, double *y)
+    void palm_power(int64_t n, const double *x, double *y)
     int64_t palm_local_work(int64_t rows, int64_t columns)
     int64_t palm_local(int64_t rows, int64_t columns, int64_t row_words, int64_t column_words, const uint64_t *by_row,
                        const uint64_t *by_column, const double *costs, const uint8_t *fixed, double budget,
@@ -206,14 +206,14 @@ def gibbs_bias(offsets, scores, log_q, weights):
     return opt[:, :len(weights)], bias[:, :len(weights)]
 
 
-def exp(x):
-    """exp of numbers x <= 0, shape (n,), as the Gibbs kernels compute it, see palm_exp."""
+def power(x):
+    """2^-x of numbers x >= 0, shape (n,), as the Gibbs kernels compute it, see palm_power."""
     cdef const double[::1] a = np.ascontiguousarray(x, dtype=np.float64)
     result = np.empty(a.shape[0])
     cdef double[::1] y = result
     if a.shape[0]:
         with nogil:
-            palm_exp(a.shape[0], &a[0], &y[0])
+            palm_power(a.shape[0], &a[0], &y[0])
     return result
 
 

@@ -83,7 +83,7 @@ void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const d
  *
  *     log Z,  KL(pi || q) = sum_y pi(y) log(pi(y) / q(y)),  R_k = sum_y pi(y) r_k(y):
  *
- * beta log Z is the optimum of w.R - beta KL. One pass over the scores for 64 weights; nothing overflows, whatever the
+ * beta log Z is the optimum of w.R - beta KL. One pass over the scores for 64 weights at a time; nothing overflows, whatever the
  * size of w.r / beta. Each sum is in the order of the prompts, its rounding errors apart.
  *
  *   prompts     number of prompts (>= 0)
@@ -95,7 +95,7 @@ void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const d
  *   sums        (d + 2, m) log Z, KL, R_1 .. R_d, summed over the prompts
  *   carry       (d + 2, m) rounding errors of sums: sums + carry is the better sum
  */
-enum { PALM_GIBBS_LANES = 8 };
+enum { PALM_GIBBS_LANES = 4 };
 void palm_gibbs(int64_t prompts, int64_t d, int64_t m, const int64_t *offsets, const double *scores,
                 const double *log_q, const double *weights, double *sums, double *carry);
 
@@ -108,9 +108,9 @@ void palm_gibbs(int64_t prompts, int64_t d, int64_t m, const int64_t *offsets, c
 void palm_gibbs_bias(int64_t prompts, int64_t d, int64_t m, const int64_t *offsets, const double *scores,
                      const double *log_q, const double *weights, double *opt, double *bias);
 
-/* y_i = exp(x_i) for x_i <= 0, within 4e-16 of its value; exp(-708) below -708. The exponential of palm_gibbs, for
+/* y_i = 2^-x_i for x_i >= 0, within two units in the last place; 2^-1020 above 1020. The exponential of palm_gibbs, for
  * tests. */
-void palm_exp(int64_t n, const double *x, double *y);
+void palm_power(int64_t n, const double *x, double *y);
 
 /*
  * Local search for a set cover within a budget: row weighting, one column out and others in a step.
