@@ -84,7 +84,7 @@ def _check_prompts(draft: Draft, recipe: Recipe, errors: list[str]) -> PromptSet
     if not rows or None in (p.select, p.certify):
         return None
     prompts = split(rows, p.select, p.certify)
-    if None not in (draft.get("train.batch"), draft.get("train.generations"), draft.get("launch.processes")):
+    if None not in (draft.get("train.batch"), draft.get("train.generations")):
         errors.extend(f"prompts: {fault}" for fault in small_splits(prompts, recipe))
     return prompts
 

@@ -79,7 +79,7 @@ def prompts_at_a_time(recipe: Recipe) -> int:
         return 1
     trl = recipe.train.trl
     rounds: int = max(1, trl.get("steps_per_generation", trl.get("gradient_accumulation_steps", 1)))
-    return math.ceil(recipe.train.batch * rounds * recipe.launch.processes / recipe.train.generations)
+    return math.ceil(recipe.train.batch * rounds / recipe.train.generations)
 
 
 def _canonical(value: Any) -> bytes:

@@ -177,7 +177,7 @@ def _sampled(recipe: Recipe) -> int:
     """Completions that one training samples, on all its devices together."""
     trl = recipe.train.trl
     steps = recipe.train.steps * trl.get("gradient_accumulation_steps", 1)
-    return int(math.ceil(steps / trl.get("num_iterations", 1)) * recipe.train.batch * recipe.launch.processes)
+    return int(math.ceil(steps / trl.get("num_iterations", 1)) * recipe.train.batch)
 
 
 def _prompt_tokens(rows: tuple[Row, ...], base: ModelSize | None) -> tuple[float, int]:

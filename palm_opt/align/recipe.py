@@ -189,7 +189,7 @@ class Recipe:
             "lora": asdict(self.lora),
             "generation": asdict(self.generation),
             "precision": self.device.precision,
-            "processes": self.launch.processes,  # each samples `train.batch` completions a step
+            "processes": self.launch.processes,  # they share out the completions of a step
             "split": [self.prompts.select, self.prompts.certify],
         }
 
