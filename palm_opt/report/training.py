@@ -109,7 +109,7 @@ def curves_figure(portfolio: Portfolio) -> Picture | None:
         axes = figure.subplots()
         for k, name, curve in drawn:
             axes.plot(*zip(*curve, strict=True), color=_colour(k), lw=1.5, label=f"{k + 1}.  {_label(name)}")
-        axes.set(xlabel="optimiser step", ylabel="mean training reward at the member's own weight")
+        axes.set(xlabel="optimiser step", ylabel="training reward at own weight")
         axes.grid(color=FAINT, lw=0.5, alpha=0.6)
         axes.tick_params(colors=INK)
         axes.legend(fontsize=8, ncols=2 if len(drawn) > 6 else 1)
