@@ -2,7 +2,7 @@
 
     python bench/align.py --out runs/bench-align --json bench/results/align.json
 
-All policies are really trained (examples/embedded.toml, minutes each dozen on one core) and measured on the same
+All policies are really trained (examples/embedded.toml, some ten seconds each on one core) and measured on the same
 held-out prompts; the folder is resumable. Each strategy keeps the fewest of its own policies that serve every preference
 as well as it can prove, against the oracle with the recipe's declared trainer error. Gaps of the members are against
 the best of ALL policies that any strategy trained. The paper's grid for the same target is counted, not trained.
@@ -36,8 +36,8 @@ def strategies(ours: list[Weight], d: int) -> dict[str, list[Weight]]:
     return {"palm-opt run": ours, **uniform, "random, units first": random}
 
 
-def measure(recipe_file: Path, out: Path) -> tuple[palm.ValueMatrix, dict[str, list[Weight]], list[Weight | None]]:
-    """Train and measure what all strategies need: values of all policies, weights by strategy, weight of each policy."""
+def measure(recipe_file: Path, out: Path) -> tuple[Any, dict[str, list[Weight]], list[Weight | None]]:
+    """Train and measure what all strategies need: the value matrix, weights by strategy, weight of each policy."""
     run(recipe_file, out)
     recipe = load_recipe(recipe_file)
     with open_session(recipe, out, None) as session:

@@ -102,9 +102,10 @@ def embedded(out: Path) -> list[Path]:
         "\n== Embedded recipe: a small causal LM, three rewards, GRPO + LoRA where the proved gap is widest", flush=True
     )
     portfolio = run(HERE / "embedded.toml", out)
+    how = portfolio.run
     print(
         f"{len(portfolio.members)} policies serve every preference within {portfolio.delta:g} of the best that training "
-        f"could reach ({portfolio.run['trainings']} trainings; declared trainer error {portfolio.run['trainer_error'][1]})"
+        f"could reach\n  ({how['trainings']} trainings; declared trainer error {how['trainer_error'][1]})"
     )
     if portfolio.statistical is not None:
         print(

@@ -272,7 +272,11 @@ def test_embedded_recipe_shows_a_trade_off(tmp_path: Path, monkeypatch: pytest.M
     """The embedded default, its training cut to the three corners and a few steps."""
     monkeypatch.setenv("PALM_CACHE", str(tmp_path / "cache"))
     text = (ROOT / "examples" / "embedded.toml").read_text()
-    for old, new in (("steps = 24", "steps = 10"), ("lattice = 4", "lattice = 1"), ("prompts = 256", "prompts = 64")):
+    for old, new in (
+        ("steps = 24", "steps = 10"),
+        ("trainings = 24", "trainings = 3"),
+        ("prompts = 256", "prompts = 64"),
+    ):
         assert old in text
         text = text.replace(old, new)
     (tmp_path / "recipe.toml").write_text(text)
