@@ -3,8 +3,8 @@
     python bench/align.py --out runs/bench-align --json bench/results/align.json
 
 All policies are really trained (examples/embedded.toml, some ten seconds each on one core) and measured on the same
-held-out prompts; the folder is resumable. Each strategy keeps the fewest of its own policies that serve every preference
-as well as it can prove, against the oracle with the recipe's declared trainer error. Gaps of the members are against
+held-out prompts; the folder is resumable. Each strategy keeps the fewest of its own policies that serve everyone as
+well as it can prove, against the oracle with the recipe's declared trainer error. Gaps of the members are against
 the best of ALL policies that any strategy trained. The paper's grid for the same target is counted, not trained.
 """
 

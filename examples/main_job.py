@@ -104,8 +104,8 @@ def embedded(out: Path) -> list[Path]:
     portfolio = run(HERE / "embedded.toml", out)
     how = portfolio.run
     print(
-        f"{len(portfolio.members)} policies serve every preference within {portfolio.delta:g} of the best that training "
-        f"could reach\n  ({how['trainings']} trainings; declared trainer error {how['trainer_error'][1]})"
+        f"{len(portfolio.members)} policies serve every preference within {portfolio.delta:g} of what training "
+        f"could reach at best\n  ({how['trainings']} trainings; declared trainer error {how['trainer_error'][1]})"
     )
     if portfolio.statistical is not None:
         print(

@@ -96,8 +96,8 @@ def _regret(portfolio: Portfolio, w: Mapping[str, float], value: float) -> float
     if portfolio.has("values.csv"):
         best = max(_score(portfolio, w, row) for row in _pool(portfolio))
         regret = max(0.0, best - value)
-        if epsilon is None or delta is None:
-            return regret
+        if epsilon is None or delta is None or portfolio.objective != "reward":
+            return regret  # a promise with the KL counted says nothing about rewards alone
         promised = epsilon * max(best, 0.0) + delta
         if regret > promised + 1e-9:
             raise StoreError(

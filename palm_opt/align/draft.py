@@ -213,6 +213,10 @@ def _together(draft: Draft, given: Mapping[str, Any]) -> None:
             f"plan.delta: {plan['delta']:g} is out of reach with plan.trainer_gamma {plan['trainer_gamma']:g} and "
             f"plan.trainer_eta {plan['trainer_eta']:g}: even where it trains, nothing better is proved"
         )
+    if plan["reference"] == "gibbs" and plan["responses"] == 0:
+        faults.append("plan.responses: expected at least 1 with plan.reference 'gibbs', got 0")
+    if plan["responses"] and draft.get("train.beta") == 0:
+        faults.append("train.beta: expected a number above 0 for a plan (plan.responses), got 0.0")
     folder = draft.path.resolve().parent
     source = draft.get("prompts.source")
     if source is not None and source != EMBEDDED and not source.startswith(HUB):

@@ -49,13 +49,18 @@ class Policies:
         self._plain, self._tokenizer, self._recipe = model, tokenizer, recipe
 
     def measure(
-        self, adapter: Path | None, rows: Sequence[Row], rewards: Sequence[RewardFunction]
+        self,
+        adapter: Path | None,
+        rows: Sequence[Row],
+        rewards: Sequence[RewardFunction],
+        generations: int | None = None,
     ) -> dict[str, NDArray[np.float64]]:
         """Rewards and log-ratios of every completion: arrays of shape (prompts, generations) by column name.
 
-        `adapter` is None for the base model. The same seed for every policy: differences between them are less noisy.
+        `adapter` is None for the base model. `generations` completions a prompt, by default the recipe's. The same seed
+        for every policy: differences between them are less noisy.
         """
-        generations = self._recipe.evaluation.generations
+        generations = generations or self._recipe.evaluation.generations
         model = self._attach(adapter)
         columns: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*self._recipe.reward_names, "kl")}
         try:

@@ -8,24 +8,32 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from palm_opt.align.portfolio import Portfolio
 from palm_opt.align.publish import Promise, publish, statistical, table_of
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.session import Candidate, Session, Weight
-from palm_opt.align.steer import Steering, steer
+from palm_opt.align.steer import Steering, steer, steer_to
 from palm_opt.certify import certify
+from palm_opt.gibbs import gibbs
+from palm_opt.plan import plan
 from palm_opt.report.wording import number, weight_text
-from palm_opt.search import SearchResult
+from palm_opt.result import Certificate
+from palm_opt.search import Search, SearchResult
 from palm_opt.simplex import lattice
 from palm_opt.solve import solve
 from palm_opt.values import ValueMatrix
 
 __all__ = ["Loop", "first_round"]
 
+Array = NDArray[np.float64]
+_ROUNDING = 1e-9
+_IDEAL = 0.1  # of delta: what is lost by bounding the closed form from finitely many weights
 _CHOOSING = 60.0  # seconds for choosing the fewest members; longer proves nothing that a user waits for
 
 
@@ -57,7 +65,7 @@ class Loop:
         Ctrl-C publishes what is proved so far, with the certify split unopened, and raises KeyboardInterrupt.
         """
         if not self.session.rounds():
-            self.session.ask(first_round(self.recipe))
+            self.session.ask(first_round(self.recipe, self._planned() if self.recipe.plan.responses else ()))
         state: State | None = None
         try:
             while True:
@@ -85,14 +93,52 @@ class Loop:
         entries = session.measure(candidates)
         values = table_of(self.recipe, candidates, entries)
         weights = [None if c.weight is None else np.array(c.weight) for c in candidates]
-        error = self.recipe.plan.error if self.recipe.plan.reference == "oracle" else None
-        state = steer(values.array, weights, self.epsilon, self.delta, error, self.recipe.reward_names)
+        state = self._steering(values.array, weights, entries)
         for missed in state.missed:
             session.say(
                 f"warning: {candidates[missed.candidate].name} falls {number(missed.short, 2)} short of the declared "
                 f"trainer error: {candidates[missed.better].name} is better at its weight"
             )
         return State(candidates, entries, values, state)
+
+    def _steering(self, array: Array, weights: Sequence[Array | None], entries: Sequence[dict[str, Any]]) -> Steering:
+        terms, names = self.recipe.plan, self.recipe.reward_names
+        if terms.reference == "gibbs":
+            kl = np.array([[entry["kl"]] for entry in entries])
+            beta = self.recipe.train.beta
+            steering = steer_to(self._ideal, array - beta * kl, weights, self.epsilon, self.delta, names)
+            _, gamma = steering.search.answers.oracle_error or (0.0, 0.0)
+            if gamma > _ROUNDING:
+                self.session.say(
+                    f"warning: a measured policy is better than the closed form, by {number(gamma, 2)}: the promise "
+                    "takes that for an error of the closed form; sample more responses (plan.responses)"
+                )
+            return steering
+        return steer(
+            array, weights, self.epsilon, self.delta, terms.error if terms.reference == "oracle" else None, names
+        )
+
+    @cached_property
+    def _ideal(self) -> list[tuple[Array, Array]]:
+        """Weights and Gibbs policies that bound the closed form everywhere to a fraction of delta."""
+        table, beta = self.session.reference(), self.recipe.train.beta
+        search = Search(table.d, self.epsilon, _IDEAL * self.delta, (0.0, 0.0))
+        told = []
+        while (weight := search.ask()) is not None:
+            value = gibbs(table, weight[None], beta).values[0]
+            search.tell(weight, value)
+            told.append((weight, value))
+        return told
+
+    def _planned(self) -> list[Weight]:
+        """The weights of the plan that the closed form makes from samples of the base model; plan.json."""
+        made = plan(self.session.reference(), self.recipe.train.beta, self.epsilon, self.delta, audit=False)
+        made.write(self.session.store.path / "plan.json")
+        self.session.say(
+            f"plan from {made.responses} responses of the base model: {len(made.members)} policies would do "
+            f"(an estimate), {len(made.members)} weights to train first beside the single rewards"
+        )
+        return list(map(tuple, made.weights.tolist()))
 
     def _next(self, state: State) -> tuple[list[Weight], str | None]:
         """The weights of the next round, or why there is none."""
@@ -123,10 +169,10 @@ class Loop:
     def _promise(self, state: State, stop: str) -> Promise:
         """The fewest members of the pool, and the proof: against the reference, or against the pool while d unit
         weights are not trained."""
-        if self.recipe.plan.reference == "oracle" and math.isfinite(state.steering.gap):
+        if self.recipe.plan.reference != "pool" and math.isfinite(state.steering.gap):
             result, chosen = state.steering.result(_CHOOSING)
             if result.certificate is not None:
-                return self._against_oracle(state, stop, result, chosen)
+                return self._against_opt(state, stop, result, chosen)
         values = state.values
         found = solve(values, epsilon=self.epsilon, delta=self.delta)
         members, certificate = found.members, found.certificate
@@ -144,28 +190,33 @@ class Loop:
             values=values,
         )
 
-    def _against_oracle(self, state: State, stop: str, result: SearchResult, members: Sequence[int]) -> Promise:
-        names, steering = state.values.names, state.steering
+    def _against_opt(self, state: State, stop: str, result: SearchResult, members: Sequence[int]) -> Promise:
+        names, steering, reference = state.values.names, state.steering, self.recipe.plan.reference
         assert result.certificate is not None
         return Promise(
             members=tuple(names[i] for i in members),
             epsilon=self.epsilon,
             delta=float.fromhex(result.certificate["delta"]),
-            reference="oracle",
+            reference=reference,
             lower_bound=result.lower_bound,
-            certificate=result.certificate,
+            certificate=_about(result.certificate, reference),
             target=self.delta,
             stop=stop,
             values=state.values,
-            error=result.oracle_error,
+            error=result.oracle_error if reference == "oracle" else None,
             search=steering.search,
-            told=tuple(names[i] for i in steering.told),
+            told=tuple(names[i] if i >= 0 else "closed form" for i in steering.told),
             missed=tuple((names[m.candidate], m.short) for m in steering.missed),
         )
 
 
-def first_round(recipe: Recipe) -> list[Weight]:
-    """The weights to begin with: the unit weights, without which nothing bounds OPT, and a lattice if one is wished."""
+def first_round(recipe: Recipe, planned: Sequence[Weight] = ()) -> list[Weight]:
+    """The weights to begin with: the unit weights, without which nothing bounds OPT, those of a plan, and a lattice."""
     d = len(recipe.rewards)
-    weights = [*np.eye(d).tolist(), *lattice(d, max(1, recipe.plan.lattice)).tolist()]
+    weights = [*np.eye(d).tolist(), *planned, *lattice(d, max(1, recipe.plan.lattice)).tolist()]
     return list(dict.fromkeys(tuple(row) for row in weights))
+
+
+def _about(certificate: Certificate, reference: str) -> Certificate:
+    """Say in a certificate what its values are."""
+    return Certificate({**certificate, "objective": "reward_minus_kl"}) if reference == "gibbs" else certificate

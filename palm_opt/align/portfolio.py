@@ -59,8 +59,9 @@ class Portfolio:
     members : the policies. After `run` the certified portfolio, after `align` everything measured.
     base_model : {"name", "revision", "sha256"}.
     epsilon, delta : the promise that certificate.json proves against `reference`, or None.
-    objective, reference : what values mean ("reward") and what OPT ranges over: "pool", the measured candidates, or
-        "oracle", every policy that training could reach, given the declared error of the trainer.
+    objective, reference : what the promise is about ("reward", or "reward_minus_kl") and what OPT ranges over: "pool",
+        the measured candidates, "oracle", every policy that training could reach, given the declared error of the
+        trainer, or "gibbs", the closed form on samples of the base model.
     run : how the run ended (why, its target, trainings, lower bound, trainer error); None after `align`.
     statistical : the promise for new prompts that certificate-statistical.json proves, or None.
     manifest : the whole document.

@@ -14,7 +14,7 @@ from palm_opt.certify_samples import CertifiedSamples, certify_samples
 from palm_opt.errors import ProblemError
 from palm_opt.looks import Ledger
 from palm_opt.report import portfolio_report
-from palm_opt.report.wording import at_most, number, promise
+from palm_opt.report.wording import REFERENCES, at_most, number, promise
 from palm_opt.result import Certificate
 from palm_opt.samples import Samples
 from palm_opt.search import Search
@@ -36,7 +36,7 @@ class Promise:
     Attributes
     ----------
     members : names. epsilon, delta : the promise that `certificate` proves against `reference`.
-    reference : "oracle" (kind conditional, about answers.csv) or "pool" (kind exact, about values.csv).
+    reference : "oracle" or "gibbs" (kind conditional, about answers.csv) or "pool" (kind exact, about values.csv).
     lower_bound : no fewer policies of the pool keep it.
     target, stop : the delta that was wished, and why the run ended: "target", "trainings", "hours", "stalled"
         (no training is sure to help), "interrupted", "running".
@@ -64,10 +64,9 @@ class Promise:
     @property
     def summary(self) -> str:
         """One sentence for the log."""
-        against = {"oracle": "of the best that training can reach", "pool": "of the best measured policy"}
         return (
             f"{len(self.members)} of {self.values.n} policies serve every preference "
-            f"{promise(self.epsilon, self.delta)} {against[self.reference]}: {', '.join(self.members)} "
+            f"{promise(self.epsilon, self.delta)} {REFERENCES[self.reference]}: {', '.join(self.members)} "
             f"(at least {number(self.lower_bound)} are needed)"
         )
 
@@ -183,7 +182,7 @@ def _manifest(session: Session, pool: Sequence[Candidate], entries: Entries, pro
         "base_model": {"name": base.name, "revision": base.revision, "sha256": base.sha256},
         "rewards": [{"name": r.name, "function": r.function, "low": r.low, "high": r.high} for r in recipe.rewards],
         "beta": recipe.train.beta,
-        "objective": "reward",
+        "objective": "reward_minus_kl" if promise is not None and promise.reference == "gibbs" else "reward",
         "reference": "pool" if promise is None else promise.reference,
         "tolerances": {
             "epsilon": None if promise is None else promise.epsilon,

@@ -101,6 +101,7 @@ class Plan:
     reference: str
     trainer_eta: float
     trainer_gamma: float
+    responses: int
     lattice: int
     epsilon: float
     delta: float

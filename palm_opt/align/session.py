@@ -18,6 +18,7 @@ from palm_opt.align.recipe import Recipe, load_recipe
 from palm_opt.align.rewards import RewardFunction, resolve_rewards
 from palm_opt.align.store import Store, check_directory, file_sha256
 from palm_opt.errors import StoreError
+from palm_opt.rewards import RewardTable
 from palm_opt.storage import atomic_path
 
 __all__ = ["BASE", "SPLITS", "Candidate", "Say", "Session", "Weight", "open_session"]
@@ -101,6 +102,32 @@ class Session:
         off = not (self.bars and total)
         yield from tqdm(items, desc=what, unit="policy", file=sys.stderr, disable=off, total=total)
 
+    # ---- sampling the base model -------------------------------------------------------------------------------------
+
+    def reference(self) -> RewardTable:
+        """`plan.responses` completions of the base model a prompt of the select split with their rewards, made once."""
+        path = self.store.path / "scores.parquet"
+        key = hashlib.sha256(f"{self._subject()} {self.recipe.measuring_sha256}".encode()).hexdigest()
+        entry = self.store.entry("sampled", key)
+        if entry is None or not path.is_file() or file_sha256(path) != entry["sha256"]:
+            from palm_opt.align.evaluate import write_rows
+
+            rows, count = self.held_out("select"), self.recipe.plan.responses
+            self.say(f"sampling the base model once: {len(rows)} prompts, {count} responses each")
+            columns = self._policies().measure(None, rows, self.rewards, count)
+            with atomic_path(path) as temporary:
+                write_rows(temporary, BASE, rows, columns)
+            self.store.append("sampled", key=key, responses=count, sha256=file_sha256(path))
+        return RewardTable.read(path, self.recipe.reward_names, scale=self.recipe.ranges)
+
+    def _policies(self) -> Any:
+        """The base model, loaded once, with adapters attached one after the other."""
+        from palm_opt.align.evaluate import Policies
+
+        if self._model is None:
+            self._model = Policies(load_model(self.base, self.recipe.device), self.tokenizer, self.recipe)
+        return self._model
+
     # ---- measuring ---------------------------------------------------------------------------------------------------
 
     def measure(self, candidates: Sequence[Candidate], split: str = "select") -> list[dict[str, Any]]:
@@ -133,14 +160,12 @@ class Session:
         return entry if entry and path.is_file() and file_sha256(path) == entry["sha256"] else None
 
     def _measure(self, candidate: Candidate, split: str, rows: Sequence[Row]) -> None:
-        from palm_opt.align.evaluate import Policies, measured, write_rows
+        from palm_opt.align.evaluate import measured, write_rows
 
-        if self._model is None:
-            self._model = Policies(load_model(self.base, self.recipe.device), self.tokenizer, self.recipe)
         for reward in self.rewards:
             reward.clipped = reward.scored = 0
         adapter = None if candidate.weight is None else self.store.path / "adapters" / candidate.name
-        columns = self._model.measure(adapter, rows, self.rewards)
+        columns = self._policies().measure(adapter, rows, self.rewards)
         result = measured(columns, self.recipe.reward_names)
         path = self.evaluation(candidate, split)
         with atomic_path(path) as temporary:

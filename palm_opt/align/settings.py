@@ -125,14 +125,21 @@ SETTINGS: tuple[Setting, ...] = (
         "plan.reference",
         str,
         "oracle",
-        ("oracle", "pool"),
-        "`oracle`: the promise is against every policy that training could reach, given the trainer error declared "
-        "below. `pool`: against the measured policies only.",
+        ("oracle", "gibbs", "pool"),
+        "What the promise is against: every policy that training could reach, given the trainer error declared below; "
+        "the closed form on samples of the base model, KL counted; the measured policies only.",
     ),
     Setting(
         "plan.trainer_eta", float, 0.0, (0, 0.999999), "Declared relative error of the trainer (see What is promised)."
     ),
     Setting("plan.trainer_gamma", float, 0.02, (0, math.inf), "Declared absolute error, rewards scaled to [0, 1]."),
+    Setting(
+        "plan.responses",
+        int,
+        0,
+        _COUNT,
+        "Responses a prompt that the base model gives once; the plan made from them is trained first. 0: no plan.",
+    ),
     Setting("plan.lattice", int, 1, _MANY, "The first round trains all weights that are multiples of 1 / lattice."),
     Setting("plan.epsilon", float, 0.0, (0, 0.999999), "Relative tolerance that `run` promises."),
     Setting("plan.delta", float, 0.05, (0, math.inf), "Absolute tolerance, in units of rewards scaled to [0, 1]."),

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt.search import Search, SearchResult
+from palm_opt.search.envelope import Envelope
 
-__all__ = ["Missed", "Steering", "steer"]
+__all__ = ["Missed", "Steering", "steer", "steer_to"]
 
 Array = NDArray[np.float64]
+_APART = 0.05  #: weights of one round, where an ideal tells the gap, differ by this much in some entry
 _TRAINED = 1e-6  #: a weight this near to one that was trained is not trained again
 
 
@@ -34,7 +36,7 @@ class Steering:
 
     Attributes
     ----------
-    search : the search that has been told all of them. told : the policy of each of its answers.
+    search : the search that has been told all of them. told : the policy of each of its answers, -1 for an ideal's.
     trained : (t, d) the weights that policies were trained for.
     missed : training runs that refute the declared error. The answer at a weight is the best policy MEASURED there,
         so that the promise rests on less: that at each trained weight one policy of the pool is within the error.
@@ -44,22 +46,37 @@ class Steering:
     told: tuple[int, ...]
     trained: Array
     missed: tuple[Missed, ...] = field(default=())
+    own: Envelope | None = None
 
     @property
     def gap(self) -> float:
         """The worst regret that the whole pool can have, inf while a unit weight is not trained."""
-        return self.search.gap
+        if self.own is None:
+            return self.search.gap
+        return self.own.worst(self.search.parts[1].outer)[0]
 
     def next(self, n: int) -> list[Array]:
         """Up to n weights that are worth training at once, the worst first; none where training cannot help."""
-        return [weight for weight in self.search.ask(n) if not self._is_trained(weight)]
+        if self.own is None:
+            return [weight for weight in self.search.ask(n) if not self._is_trained(weight)]
+        self.own.worst(self.search.parts[1].outer)  # the largest keys are up to date now
+        slots, arrays = self.own.alive(), self.own.corners.arrays
+        slots = slots[arrays["key"][slots] > 0]
+        order = slots[np.argsort(-arrays["key"][slots], kind="stable")]
+        found: list[Array] = []
+        for weight in self.own.weights(order):
+            apart = all(np.abs(weight - other).max() > _APART for other in found)
+            if len(found) < n and apart and not self._is_trained(weight):
+                found.append(weight)
+        return found
 
     def _is_trained(self, weight: Array) -> bool:
         return bool((np.abs(self.trained - weight).max(axis=1) <= _TRAINED).any())
 
     def result(self, time_limit: float = 60.0) -> tuple[SearchResult, tuple[int, ...]]:
         """The fewest policies that keep the promise, and their positions in the pool, ascending and distinct."""
-        result = self.search.result(time_limit)
+        own = None if self.own is None else [number for number, i in enumerate(self.told) if i >= 0]
+        result = self.search.result(time_limit, own)
         return result, tuple(sorted({self.told[i] for i in result.indices}))
 
 
@@ -103,3 +120,41 @@ def steer(
         told.append(i)
     trained = np.array(seen) if seen else np.empty((0, values.shape[1]))
     return Steering(search, tuple(told), trained, tuple(missed))
+
+
+def steer_to(
+    ideal: Sequence[tuple[Array, Array]],
+    values: Array,
+    weights: Sequence[Array | None],
+    epsilon: float,
+    delta: float,
+    rewards: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Steering:
+    """What a pool proves against an ideal: policies known to be optimal, that nobody can deploy.
+
+    Parameters
+    ----------
+    ideal : (weight, value vector of the best policy there), the d unit weights among them.
+    values, weights, epsilon, delta : as for `steer`.
+
+    A measured policy may be better than the ideal (which was estimated from samples). The error of the ideal that is
+    assumed is then what that needs; see `SearchResult.oracle_error`.
+    """
+    asked, best = (np.array(rows) for rows in zip(*ideal, strict=True))
+    everyone = np.concatenate([best, values])
+    own = np.einsum("jk,jk->j", asked, best)
+    gamma = max(0.0, float(((asked @ everyone.T).max(axis=1) - own).max()))
+    search = Search(values.shape[1], epsilon, delta, (0.0, gamma), seed=seed, rewards=rewards)
+    for weight, value in ideal:
+        search.tell(weight, value, answer=True)
+    for value in values:
+        search.tell(None, value)
+    numbers = range(len(ideal), len(search.answers))
+    trained = np.array([weight for weight in weights if weight is not None])
+    return Steering(
+        search,
+        (*(-1 for _ in ideal), *range(len(values))),
+        trained if len(trained) else np.empty((0, values.shape[1])),
+        own=search.restricted(numbers),
+    )

@@ -35,7 +35,7 @@ def promises(portfolio: Portfolio) -> list[tuple[str, str]]:
         (
             "every preference",
             f"{promise(portfolio.epsilon, portfolio.delta)} {REFERENCES[portfolio.reference]}: certificate.json, about "
-            f"the means measured in {'answers.csv' if portfolio.reference == 'oracle' else 'values.csv'}",
+            f"the means measured in {'values.csv' if portfolio.reference == 'pool' else 'answers.csv'}",
         ),
         ("how small", f"{size} members; at least {at_least(how['lower_bound'])} of the measured policies keep it"),
         ("the run", stopped(how, portfolio.delta)),
@@ -85,7 +85,7 @@ def search_figures(portfolio: Portfolio) -> list[Picture]:
 
 def _search(portfolio: Portfolio) -> Search | None:
     """The search behind a conditional certificate, told again from answers.csv."""
-    if portfolio.run is None or portfolio.run["trainer_error"] is None or not portfolio.has("answers.csv"):
+    if portfolio.reference != "oracle" or portfolio.run is None or not portfolio.has("answers.csv"):
         return None
     document = checker.read_certificate(portfolio.path / "certificate.json")
     answers = checker.read_answers(portfolio.path / "answers.csv", document["subject"])

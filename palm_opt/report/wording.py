@@ -26,6 +26,7 @@ __all__ = [
 
 REFERENCES = {  #: what a promise of a training run compares with
     "oracle": "of the best that training could reach, given the declared error of the trainer",
+    "gibbs": "of the closed form on samples of the base model, KL counted",
     "pool": "of the best measured policy",
 }
 _STOPS = {

@@ -286,7 +286,7 @@ class Search:
             raise ProblemError("search: nothing is known before the d unit weights are answered")
         return self._envelope, self._bounds
 
-    def result(self, time_limit: float = 60.0) -> SearchResult:
+    def result(self, time_limit: float = 60.0, among: Sequence[int] | None = None) -> SearchResult:
         """The fewest answered policies that keep the promise against the outer bound, and the proof.
 
         May be asked at any time: an early stop returns what is proved so far.
@@ -294,10 +294,21 @@ class Search:
         Parameters
         ----------
         time_limit : seconds for choosing the members; a portfolio that may not be the smallest is returned at its end.
+        among : numbers of the answers that may be members, by default all: answers of an ideal that cannot be deployed
+            then bound OPT without being chosen.
         """
         from palm_opt.search.finish import conclude
 
-        return conclude(self, time_limit)
+        return conclude(self, time_limit, among)
+
+    def restricted(self, among: Sequence[int]) -> Envelope:
+        """The envelope of some answers, with the bounds of all: where a portfolio chosen among them must fail."""
+        envelope, bounds = self.parts
+        eta, gamma = self.answers.oracle_error or (0.0, 0.0)
+        own = Envelope(envelope.exponents, envelope.keep, self.target(envelope.exponents), eta, gamma, self.seed)
+        for number in among:
+            own.add(number, self.answers.values[number], bounds.outer)
+        return own
 
     def problem(self) -> checker.Answers:
         """The answers as the exact checker takes them: `palm_opt.verify(result.certificate, search)`."""

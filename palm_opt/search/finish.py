@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["conclude"]
 
 
-def conclude(search: Search, time_limit: float) -> SearchResult:
-    """The result of a search at any time."""
+def conclude(search: Search, time_limit: float, among: Sequence[int] | None = None) -> SearchResult:
+    """The result of a search at any time; members are chosen `among` the answers of these numbers (all by default)."""
     answers = search.answers
     if len(answers.units) < search.d:
-        members = tuple(range(len(answers)))
+        members = tuple(range(len(answers)) if among is None else among)
         return _result(search, members, np.inf, None, None, 1, 1, {})
     envelope, bounds = search.parts
+    if among is not None:
+        envelope = search.restricted(among)
     gap, _ = envelope.worst(bounds.outer)
     promise = max(search.delta, gap + 2 * margin(envelope.exponents))
     portfolio = fewest(

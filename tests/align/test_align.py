@@ -17,76 +17,12 @@ import pytest
 import palm_opt as palm
 from palm_opt.align import Portfolio, align, load_recipe, run
 from palm_opt.align.store import read_journal
+from tests.align.tiny import RECIPE, WEIGHTS
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
     pytest.importorskip(_library)
 
 ROOT = Path(__file__).resolve().parents[2]
-WEIGHTS = [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
-REWARDS = """
-def early(completions, **_):
-    return [sum(c in "abcdefgh" for c in text.lower()) / max(1, len(text)) for text in completions]
-
-
-def length(prompts, completions, hint, trainer_state, **_):
-    assert len(hint) == len(prompts)
-    return [float(len(text)) for text in completions]
-"""
-RECIPE = """
-seed = 3
-[model]
-base = "./base"
-[prompts]
-source = "prompts.jsonl"
-[rewards]
-early = { function = "own:early" }
-length = { function = "own:length", low = 0, high = 20 }
-[train]
-beta = 0.01
-steps = 2
-batch = 8
-generations = 4
-learning_rate = 1e-2
-[train.trl]
-max_grad_norm = 0.5
-[lora]
-r = 2
-[generation]
-max_new_tokens = 8
-[evaluation]
-prompts = 12
-generations = 3
-batch = 10
-[plan]
-lattice = 2
-delta = 0.02
-[device]
-threads = 1
-"""
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe with a random base model of one small layer."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from palm_opt.align import pretrain
-
-    folder = tmp_path_factory.mktemp("recipe")
-    (folder / "own.py").write_text(REWARDS)
-    prompts = [json.dumps({"prompt": f"Say something about {i}:", "hint": str(i)}) for i in range(60)]
-    (folder / "prompts.jsonl").write_text("\n".join(prompts))
-    (folder / "recipe.toml").write_text(RECIPE)
-    tokenizer = pretrain._tokenizer(["say something about the number of things"] * 3)
-    torch.manual_seed(0)
-    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    model = LlamaForCausalLM(
-        LlamaConfig(vocab_size=len(tokenizer), pad_token_id=0, eos_token_id=1, bos_token_id=None, **shape)
-    )
-    model.save_pretrained(folder / "base")
-    tokenizer.save_pretrained(folder / "base")
-    return folder / "recipe.toml"
 
 
 @pytest.fixture(scope="module")
@@ -288,3 +224,29 @@ def test_embedded_recipe_shows_a_trade_off(tmp_path: Path, monkeypatch: pytest.M
         gain = float(rows[corner][name]) - float(rows["base"][name])
         assert gain > 0.05, (name, gain)
         assert max(rows, key=lambda member: float(rows[member][name])) == corner
+
+
+def test_a_plan_first_and_the_closed_form_as_reference(recipe: Path, tmp_path: Path) -> None:
+    """The base model is sampled once; the plan's weights come with the first round; the KL counts."""
+    text = (
+        RECIPE.replace('"pool"', '"gibbs"')
+        .replace("lattice = 2", "responses = 4")
+        .replace("delta = 0.02", "delta = 0.2")
+    )
+    file, out = recipe.with_name("gibbs.toml"), tmp_path / "p"
+    file.write_text(text.replace("trainings = 3", "trainings = 4"))
+    lines: list[str] = []
+    portfolio = run(file, out, progress=lines.append)
+    assert (portfolio.reference, portfolio.objective) == ("gibbs", "reward_minus_kl")
+    assert any("sampling the base model once" in line for line in lines)
+    plan = palm.Plan.read(out / "plan.json")
+    entries, _ = read_journal(out / "journal.jsonl")
+    asked = [[float.fromhex(x) for x in row] for row in next(e for e in entries if e["event"] == "asked")["weights"]]
+    assert asked[:2] == [[1.0, 0.0], [0.0, 1.0]] and all(weight in asked for weight in plan.weights.tolist())
+    said = palm_opt_cli("verify", "certificate.json", "answers.csv", cwd=out)
+    assert said.startswith("VERIFIED kind=conditional ")
+    assert json.loads((out / "certificate.json").read_text())["objective"] == "reward_minus_kl"
+    assert palm.route(portfolio, {"early": 1.0}).member in {member.name for member in portfolio.members}
+    again = run(file, out, progress=lines.append)
+    assert again.members == portfolio.members and lines.count("opening the certify split") <= 2
+    assert len([line for line in lines if "sampling the base model once" in line]) == 1

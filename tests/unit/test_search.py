@@ -375,3 +375,23 @@ def test_the_file_of_answers_checks_alone(tmp_path: Path) -> None:
     assert palm.Search.restore(search.serialise()).rewards == search.rewards
     with pytest.raises(palm.ProblemError, match="rewards"):
         palm.Search(2, rewards=["a", "a"])
+
+
+def test_members_among_some_answers() -> None:
+    """Answers of an ideal bound OPT; only the policies that can be deployed are chosen, and the bound is about them."""
+    oracle = make("pool", 3)
+    search = palm.Search(3, delta=0.02, oracle_error=EXACT)
+    while (w := search.ask()) is not None:
+        search.tell(w, oracle(w))
+    ideal, rng = len(search.answers), np.random.default_rng(0)
+    for value in search.answers.values[:ideal].copy():
+        search.tell(None, value - rng.uniform(0, 0.05, 3))
+    own = range(ideal, len(search.answers))
+    result = search.result(among=own)
+    assert set(result.indices) <= set(own)
+    palm.verify(result.certificate, search)
+    assert 0.02 < result.regret < 0.1 and result.lower_bound <= result.size
+    weights = rng.dirichlet(np.ones(3), 2000)
+    best = np.array([weight @ oracle(weight) for weight in weights])
+    assert (best - (weights @ result.values.T).max(axis=1) <= result.regret).all()
+    assert search.result().regret <= 0.02  # all of them
