@@ -137,8 +137,8 @@ def fewest(
             best = members, envelope
         elif len(members) == proposed:
             break
-    members, envelope = best or (candidates, None)
-    if envelope is None or members != sorted(members):
+    members, envelope = best or (candidates, everything)
+    if best is None or members != sorted(members):
         members = sorted(members)
         envelope = _envelope(values, members, everything, bounds, delta - room, seed)
     return Portfolio(tuple(members), envelope, rows.weights, rows.bounds, claimed, rounds)

@@ -16,7 +16,7 @@ __all__ = ["fewer_are_too_few"]
 _UNIT = 2**40  # shares of a packing are multiples of 1 / _UNIT
 _NODES = 400  # of the tree before it is given up
 _FIRST = 300  # rows to begin with, and that enter at once
-_SLACK = 1e-9  # of linear programs in floats
+_SLACK = 1e-6  # of linear programs in floats
 _Nodes = list[list[Any]]
 
 
@@ -68,8 +68,10 @@ class _Tree:
         if self.left < 0:
             return None
         rows = np.flatnonzero(~self.covers[:, list(inside)].any(axis=1))
-        free = np.setdiff1d(np.arange(self.covers.shape[1]), [*inside, *outside])
-        bare = np.flatnonzero(~self.covers[np.ix_(rows, free)].any(axis=1))
+        able = np.ones(self.covers.shape[1], dtype=np.float32)
+        able[[*inside, *outside]] = 0.0
+        free = np.flatnonzero(able)
+        bare = np.flatnonzero(self.relaxation.dense[rows] @ able == 0)
         if len(bare):
             return [["uncovered", int(rows[bare[0]])]]
         if len(inside) >= self.target:
@@ -91,7 +93,7 @@ class _Tree:
         nodes: _Nodes = []
         for i in self.groups[pick]:  # with one of some equal columns in, the others cover nothing that is left
             nodes += [["branch", i], *([kind, content] for kind, content in first)]
-        self.left -= len(nodes)
+        self.left -= (len(self.groups[pick]) - 1) * (1 + len(first))
         return nodes + second
 
 
@@ -102,7 +104,7 @@ class _Relaxation:
     """
 
     def __init__(self, covers: NDArray[np.bool_]) -> None:
-        self.covers = covers
+        self.covers, self.dense = covers, covers.astype(np.float32)
         count = covers.shape[1]
         self.x, self.active = np.zeros(count), np.empty(0, dtype=np.int64)
         solver = self.solver = highspy.Highs()
@@ -130,14 +132,14 @@ class _Relaxation:
                 return np.empty(0, dtype=np.int64), []
             solution = self.solver.getSolution()
             self.x = np.array(solution.col_value)
-            lack = 1 - self.covers @ self.x
+            lack = 1 - self.dense @ self.x.astype(np.float32)
             broken = np.flatnonzero(lack > _SLACK)
             broken = np.setdiff1d(broken[np.argsort(-lack[broken], kind="stable")[:_FIRST]], self.active)
             if not len(broken):
                 break
             self._add(broken)
         dual = np.array(solution.row_dual)
-        used = np.flatnonzero((dual > _SLACK) & np.isin(self.active, rows))
+        used = np.flatnonzero((dual > 0) & np.isin(self.active, rows))
         block = self.covers[np.ix_(self.active[used], columns)].T.astype(np.int64)
         units = np.floor(np.minimum(dual[used], 1.0) * _UNIT).astype(np.int64)
         while (load := int((block @ units).max(initial=0))) > _UNIT:
