@@ -1,6 +1,7 @@
 """Oracle search: calls, members, linear programs and seconds without the oracle, for every strategy and a peer.
 
-    python bench/search.py [--quick] [--seeds 0,1,2,3,4] [--data ../shared/data] [--json FILE]
+    python bench/search.py [--quick] [--seeds 0,1,2,3,4] [--data DIR] [--json FILE]
+                           [--only SET,d,delta | --parallel | --robust | --peer-only]
 
 Sets are those of bench/oracle_sets.py. "adaptive", "uniform" and "random" are `palm.Search` strategies (random: the
 median over the seeds); "tuned lattice" is the coarsest lattice that certifies, found after the fact, and "lazy" scans
@@ -51,6 +52,7 @@ SETS = [
     ("kl", 5, 0.05),
 ]
 LARGE = [("kl", 7, 0.05), ("pool", 7, 0.05)]
+PARALLEL = [("sphere", 3, 0.02), ("pool", 4, 0.02), ("kl", 4, 0.02)]
 PEER = {("sphere", 3, 0.02), ("pool", 3, 0.05), ("pool", 3, 0.02), ("kl", 3, 0.02), ("pool", 4, 0.05)}
 TABLES = [("toolemu_agents", 0.1, 0.02), ("toolemu_agents", 0.1, 0.01)]
 
@@ -151,6 +153,27 @@ def robust(seeds: list[int]) -> list[dict[str, Any]]:
     return rows
 
 
+def parallel(seeds: list[int]) -> list[dict[str, Any]]:
+    """Calls, and rounds of calls at once, where n questions are asked and answered together: the worst over seeds."""
+    rows = []
+    for name, d, delta in PARALLEL:
+        for n in (1, 4, 8):
+            found = []
+            for seed in seeds:
+                oracle, rounds = make(name, d), 0
+                run = palm.Search(d, delta=delta, oracle_error=EXACT, seed=seed)
+                while weights := run.ask(n):
+                    rounds += 1
+                    for weight in weights:
+                        run.tell(weight, oracle(weight))
+                found.append((run.calls, rounds, run.result().kept))
+            calls, rounds, kept = zip(*found, strict=True)
+            row = {"set": name, "d": d, "delta": delta, "n": n, "calls": max(calls), "rounds": max(rounds)}
+            rows.append({**row, "certified": all(kept)})
+            print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
 def tuned_lattice(oracle: Callable[..., Any], d: int, delta: float, most: int) -> dict[str, Any]:
     """The coarsest lattice that certifies: calls of all its points, and of a lazy scan; None beyond `most` points."""
     for resolution in range(1, 200):
@@ -218,6 +241,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="d <= 4, one seed, no peer")
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--robust", action="store_true", help="add noise and scales to the results in --json")
+    parser.add_argument("--parallel", action="store_true", help="add questions asked together to the results in --json")
+    parser.add_argument("--only", help="SET,d,delta: measure this row alone, in place of its row in --json")
     parser.add_argument("--peer-only", action="store_true", help="add the peer to the results in --json")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--most", type=int, default=600, help="calls of a baseline at most")
@@ -227,6 +252,11 @@ def main() -> None:
     if options.robust:
         document = json.loads(options.json.read_text())
         document["robust"] = robust([int(x) for x in options.seeds.split(",")])
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+        return
+    if options.parallel:
+        document = json.loads(options.json.read_text())
+        document["parallel"] = parallel([int(x) for x in options.seeds.split(",")])
         options.json.write_text(json.dumps(document, indent=1) + "\n")
         return
     if options.peer_only:
@@ -247,11 +277,12 @@ def main() -> None:
         if path.is_file():
             d, oracle = table(path, beta)
             problems.append((f"{name} beta {beta}", d, delta, oracle))
-    results = []
+    results: list[dict[str, Any]] = []
+    if options.only:
+        problems = [row for row in problems if f"{row[0]},{row[1]},{row[2]}" == options.only]
     for name, d, delta, oracle in problems:
-        large = d >= 7
         row: dict[str, Any] = {"set": name, "d": d, "delta": delta}
-        row["adaptive"] = adaptive(oracle, d, delta, seeds[:1] if large else seeds, 60.0)
+        row["adaptive"] = adaptive(oracle, d, delta, seeds, 60.0)
         if d <= 4:
             row["tuned lattice"] = tuned_lattice(oracle, d, delta, options.most)
             row["uniform"] = doubling(oracle, d, delta, options.most)
@@ -260,7 +291,12 @@ def main() -> None:
             row["LinearSupport"] = linear_support(oracle, d, delta, options.peer_seconds)
         results.append(row)
         print(json.dumps(row), flush=True)
-        if options.json:
+        if options.json and options.only:
+            document = json.loads(options.json.read_text())
+            same = [(old["set"], old["d"], old["delta"]) == (name, d, delta) for old in document["rows"]]
+            document["rows"][same.index(True)] = row
+            options.json.write_text(json.dumps(document, indent=1) + "\n")
+        elif options.json:
             options.json.write_text(json.dumps({"command": "python bench/search.py", "rows": results}, indent=1) + "\n")
 
 

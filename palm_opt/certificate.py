@@ -1849,25 +1849,24 @@ def _solve_corner(where: str, points: list[list[int]], active: tuple[int, ...], 
     """The corner of d facets: x >= 0 and z with w = x / sum x and height z / sum x, in units of the points."""
     free = [k for k in range(d) if k not in active]
     first, *others = [points[facet - d] for facet in active if facet >= d]
-    matrix = [[point[k] - first[k] for k in free] for point in others]
-    pivots: list[int] = []
-    last = 1
-    for r, row in enumerate(matrix):  # fraction-free Gauss-Jordan (Bareiss): all divisions are exact
-        column = next((c for c, a in enumerate(row) if a), None)
-        if column is None:
+    rows = [[point[k] - first[k] for k in free] for point in others]
+    left, last = list(free), 1
+    steps: list[tuple[int, int, list[int], list[int]]] = []
+    while rows:  # fraction-free elimination (Bareiss): all divisions are exact
+        row, *rows = rows
+        at = next((c for c, a in enumerate(row) if a), None)
+        if at is None:
             raise InvalidCertificate(f"{where}: its facets do not meet in one point")
-        pivot = row[column]
-        for i, other in enumerate(matrix):
-            if i != r:
-                f = other[column]
-                matrix[i] = [(pivot * a - f * b) // last for a, b in zip(other, row, strict=True)]
-        pivots.append(column)
+        pivot = row.pop(at)
+        steps.append((left.pop(at), pivot, row, left[:]))
+        for i, other in enumerate(rows):
+            f = other.pop(at)
+            rows[i] = [(pivot * a - f * b) // last for a, b in zip(other, row, strict=True)]
         last = pivot
-    (rest,) = set(range(len(free))).difference(pivots)
     x = [0] * d
-    x[free[rest]] = last
-    for column, row in zip(pivots, matrix, strict=True):
-        x[free[column]] = -row[rest]
+    x[left[0]] = last
+    for column, pivot, row, columns in reversed(steps):
+        x[column] = -sum(map(mul, row, [x[k] for k in columns])) // pivot
     if last < 0:
         x = [-a for a in x]
     if any(x[k] <= 0 for k in free):

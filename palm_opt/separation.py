@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -116,7 +117,11 @@ def regret(values: ValueMatrix | ArrayLike, members: Iterable[str | int], epsilo
 
 def check_tolerances(epsilon: float, delta: float) -> None:
     """Refuse tolerances outside 0 <= epsilon < 1, 0 <= delta < infinity."""
-    if not 0 <= epsilon < 1:
-        raise ProblemError(f"epsilon: expected 0 <= epsilon < 1, got {epsilon}")
-    if not 0 <= delta < np.inf:
-        raise ProblemError(f"delta: expected a finite number >= 0, got {delta}")
+    if not (_is_number(epsilon) and 0 <= epsilon < 1):
+        raise ProblemError(f"epsilon: expected 0 <= epsilon < 1, got {epsilon!r}")
+    if not (_is_number(delta) and 0 <= delta < np.inf):
+        raise ProblemError(f"delta: expected a finite number >= 0, got {delta!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

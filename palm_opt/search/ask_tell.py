@@ -79,19 +79,18 @@ class Search:
         rewards: Iterable[str] | None = None,
     ) -> None:
         check_tolerances(epsilon, delta)
-        if not 1 <= n_rewards <= _core.MAX_REWARDS:
-            raise ProblemError(f"n_rewards: expected 1 to {_core.MAX_REWARDS}, got {n_rewards}")
+        self.d = _integer("n_rewards", n_rewards, 1, _core.MAX_REWARDS)
         if strategy not in STRATEGIES:
             raise ProblemError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
-        if resolution is not None and (strategy in ("adaptive", "random") or resolution < 1):
-            raise ProblemError("resolution: expected at least 1, and a strategy on a grid")
-        if seed < 0:
-            raise ProblemError(f"seed: expected at least 0, got {seed}")
-        self.d, self.epsilon, self.delta = int(n_rewards), float(epsilon), float(delta)
-        self.strategy, self.seed, self.resolution, self.max_calls = strategy, int(seed), resolution, max_calls
-        level = None if floor is None else np.asarray(floor, dtype=np.float64)
-        if level is not None:
-            level = vector("floor", np.full(self.d, level) if level.ndim == 0 else level, self.d)
+        if resolution is not None and strategy in ("adaptive", "random"):
+            raise ProblemError(f"resolution: strategy {strategy!r} has no grid")
+        self.epsilon, self.delta, self.strategy = float(epsilon), float(delta), strategy
+        self.seed = _integer("seed", seed, 0)
+        self.resolution = None if resolution is None else _integer("resolution", resolution, 1)
+        self.max_calls = None if max_calls is None else _integer("max_calls", max_calls, 0)
+        level = None
+        if floor is not None:
+            level = vector("floor", floor if np.ndim(floor) else np.full(self.d, floor), self.d)
         self.answers = Answers(self.d, _oracle_error(oracle_error), level)
         self.rewards = tuple(f"r{k + 1}" for k in range(self.d)) if rewards is None else tuple(map(str, rewards))
         if len(set(self.rewards)) != self.d or not all(self.rewards):
@@ -116,8 +115,7 @@ class Search:
         if n is None:
             one = self.ask(1)
             return one[0] if one else None
-        if n < 0:
-            raise ProblemError(f"ask: expected n >= 0, got {n}")
+        n = _integer("ask", n, 0)
         if self.max_calls is not None:
             n = min(n, max(0, self.max_calls - self.calls - len(self.outstanding)))
         new: list[NDArray[np.float64]] = []
@@ -346,7 +344,17 @@ class Search:
 def _oracle_error(pair: OracleError | None) -> OracleError | None:
     if pair is None:
         return None
-    eta, gamma = (float(x) for x in pair)
+    try:
+        eta, gamma = (float(x) for x in pair)
+    except (TypeError, ValueError):
+        eta = gamma = math.nan
     if not (0 <= eta < 1 and 0 <= gamma < np.inf):
-        raise ProblemError(f"oracle_error: expected (eta, gamma) with 0 <= eta < 1 and gamma >= 0, got {pair}")
+        raise ProblemError(f"oracle_error: expected (eta, gamma) with 0 <= eta < 1 and gamma >= 0, got {pair!r}")
     return eta, gamma
+
+
+def _integer(name: str, value: object, least: int, most: int = 2**63 - 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+        allowed = f"an integer from {least} to {most}" if most < 2**63 - 1 else f"an integer of at least {least}"
+        raise ProblemError(f"{name}: expected {allowed}, got {value!r}")
+    return int(value)

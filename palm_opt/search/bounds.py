@@ -36,7 +36,8 @@ class OuterBound:
 
     Attributes
     ----------
-    outer : the kernel's linear program; answers : answer of each column, -1 for the floor.
+    outer : the kernel's linear program; answers : answer of each column, -1 for the floor; sizes : what the scaled
+    weight of each column was divided by.
     """
 
     def __init__(
@@ -50,14 +51,14 @@ class OuterBound:
         self.scale, self.floor = scale, floor
         self.outer = _core.Outer(d)
         self.answers: list[int] = []
-        self._size: list[float] = []  # weights of the columns were divided by these
+        self.sizes: list[float] = []
         for k in range(d):
             self.add(units[k], np.eye(d)[k], float(limits[k]))
         for k in range(d if floor is not None else 0):
             assert floor is not None
             self.outer.add(-np.eye(d)[k], -floor[k] / scale[k])
             self.answers.append(-1)
-            self._size.append(1.0)
+            self.sizes.append(1.0)
 
     def add(self, answer: int, weight: NDArray[np.float64], limit: float) -> None:
         """Add the half-space of an answer."""
@@ -65,12 +66,12 @@ class OuterBound:
         size = float(scaled.sum())
         self.outer.add(scaled / size, limit / size)
         self.answers.append(answer)
-        self._size.append(size)
+        self.sizes.append(size)
 
     def loosen(self, answer: int, limit: float, corners: _core.Corners) -> None:
         """Raise the limit of an answer, and the bounds at corners by what that can cost them; rekey them afterwards."""
         column = self.answers.index(answer)
-        rise = limit / self._size[column] - float(self.outer.cost[column])
+        rise = limit / self.sizes[column] - float(self.outer.cost[column])
         self.outer.cost[column] += rise
         direction, used = self.outer.column[:, column], corners.used
         support = np.flatnonzero(direction > 0)
@@ -84,7 +85,7 @@ class OuterBound:
         size = float(scaled.sum())
         value, basis, share, price = self.outer.solve(scaled / size)
         multipliers = [
-            (self.answers[j], mu * size / self._size[j])
+            (self.answers[j], mu * size / self.sizes[j])
             for j, mu in zip(basis.tolist(), share.tolist(), strict=True)
             if mu > 0 and self.answers[j] >= 0
         ]

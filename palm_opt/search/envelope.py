@@ -81,7 +81,7 @@ class Envelope:
         policy, attempt = len(self.points), 0
         while True:
             steps = np.floor(np.ldexp(value / self.scale, GRID_BITS)).astype(np.int64)
-            steps -= np.random.default_rng([self.seed, policy, attempt]).integers(SHIFT, 3 * SHIFT, len(steps))
+            steps -= np.random.default_rng([self.seed, number, attempt]).integers(SHIFT, 3 * SHIFT, len(steps))
             point, whole = np.ldexp(steps.astype(np.float64), -GRID_BITS), tuple(steps.tolist())
             self._size = max(self._size, float(np.abs(point).max()))
             if policy == 0:
@@ -113,13 +113,35 @@ class Envelope:
 
     def worst(self, outer: _core.Outer) -> tuple[float, NDArray[np.float64]]:
         """The largest keep U(w) - L(w), and a weight, shape (d,), where it is attained."""
-        alive, arrays = self.alive(), self.corners.arrays
+        alive, arrays, many = self.alive(), self.corners.arrays, 64
         while True:
             gaps = (self.keep * arrays["bound"][alive] - arrays["value"][alive]) / arrays["mass"][alive]
-            order = np.argsort(-gaps, kind="stable")[:64]
-            if arrays["exact"][alive[order[0]]] == outer.count:
-                return float(gaps[order[0]]), self.weights([alive[order[0]]])[0]
-            self.corners.solve(outer, alive[order])
+            exact = arrays["exact"][alive] == outer.count
+            best = gaps[exact].max(initial=-np.inf)
+            above = np.flatnonzero(~exact & (gaps > best))
+            if not len(above):
+                top = np.flatnonzero(exact)[gaps[exact].argmax()]
+                return float(best), self.weights([alive[top]])[0]
+            self.corners.solve(outer, alive[above[np.argsort(-gaps[above], kind="stable")[:many]]])
+            many *= 2
+
+    def solve(self, outer: _core.Outer) -> None:
+        """Solve the linear programs of all corners, each from the basis of a neighbour."""
+        arrays, alive = self.corners.arrays, self.alive()
+        solved = arrays["exact"][: self.corners.used] == outer.count
+        front = alive[solved[alive]]
+        if not len(front):
+            front = alive[:1]
+            self.corners.solve(outer, front)
+            solved[front] = True
+        while len(front):
+            near, source = arrays["neighbour"][front].ravel(), np.repeat(front, len(self.scale))
+            new = np.flatnonzero((near >= 0) & ~solved[near])
+            front, first = np.unique(near[new], return_index=True)
+            arrays["basis"][front] = arrays["basis"][source[new[first]]]
+            arrays["known"][front] = outer.count
+            self.corners.solve(outer, front)
+            solved[front] = True
 
     def _append(self, point: NDArray[np.float64], whole: tuple[int, ...]) -> None:
         self.points = np.concatenate([self.points, point[None]])

@@ -328,7 +328,7 @@ def test_bad_answers() -> None:
             search.tell(weight, value)
     with pytest.raises(palm.ProblemError, match="needs the weight"):
         search.tell(None, [1.0, 1.0], answer=True)
-    with pytest.raises(palm.ProblemError, match="n >= 0"):
+    with pytest.raises(palm.ProblemError, match="at least 0, got -1"):
         search.ask(-1)
     search.tell([1.0, 0.0], [1.0, 0.0], answer=True)
     with pytest.raises(palm.ProblemError, match="answered already"):
@@ -395,3 +395,31 @@ def test_members_among_some_answers() -> None:
     best = np.array([weight @ oracle(weight) for weight in weights])
     assert (best - (weights @ result.values.T).max(axis=1) <= result.regret).all()
     assert search.result().regret <= 0.02  # all of them
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("n_rewards", [0, 33, 2.5, True, "3", None]),
+        ("epsilon", [-0.1, 1.0, float("nan"), "0.1", None, True]),
+        ("delta", [-0.1, float("inf"), "0.1", None]),
+        ("oracle_error", [(1.0, 0.0), (0.0, -1.0), (0.0,), (0.0, 0.0, 0.0), 0.1, "ab"]),
+        ("seed", [-1, 0.5, "1", None, 2**70]),
+        ("max_calls", [-1, 2.5, "9"]),
+        ("floor", ["x", [0.0], float("nan")]),
+        ("strategy", ["bayes", None, ["adaptive"]]),
+    ],
+)
+def test_bad_arguments_are_named(name: str, values: list[object]) -> None:
+    for value in values:
+        with pytest.raises(palm.ProblemError, match=name):
+            palm.Search(**{"n_rewards": 2, name: value})
+
+
+def test_bad_questions_and_resolutions() -> None:
+    for value in (-1, 2.5, "2", True):
+        with pytest.raises(palm.ProblemError, match="ask"):
+            palm.Search(2).ask(value)
+        with pytest.raises(palm.ProblemError, match="resolution"):
+            palm.Search(2, strategy="uniform", resolution=value)
+    assert palm.Search(3).ask(0) == [] and len(palm.Search(3).ask(np.int64(2))) == 2
