@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -138,8 +138,10 @@ class Pool:
         costs = self.values.costs[allowed]
         return bool(np.all(costs == np.rint(costs)))
 
-    def cost(self, rows: Iterable[int]) -> Fraction:
+    def cost(self, rows: Collection[int]) -> Fraction:
         """Exact cost of a portfolio."""
+        if self.values.unit_costs:
+            return Fraction(len(rows))
         return sum((Fraction(float(self.values.costs[i])) for i in rows), Fraction(0))
 
 
