@@ -31,7 +31,7 @@ def read(paths: Iterable[str | Path]) -> tuple[list[Line], list[Line]]:
         for text in Path(path).read_text().splitlines():
             line = json.loads(text)
             if "problem" in line:
-                runs[line["problem"], line["method"], line["seed"]] = line
+                runs[line["problem"], line.get("method"), line.get("seed")] = line
             else:
                 environments.append(line)
     return environments, list(runs.values())

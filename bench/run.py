@@ -161,7 +161,7 @@ def spawn(problem: instances.Problem, method: str, options: argparse.Namespace) 
     return {**line, **json.loads(done.stdout)}
 
 
-def environment(options: argparse.Namespace) -> dict[str, Any]:
+def environment(options: argparse.Namespace, module: str = "bench.run") -> dict[str, Any]:
     """What the figures were made with: the first line of a results file."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -173,7 +173,7 @@ def environment(options: argparse.Namespace) -> dict[str, Any]:
             versions[name] = "missing"
     words = [word for word in sys.argv[1:] if word]
     return {
-        "command": " ".join(["python -m bench.run", *(f'"{word}"' if " " in word else word for word in words)]),
+        "command": " ".join([f"python -m {module}", *(f'"{word}"' if " " in word else word for word in words)]),
         "palm_opt": palm.__version__,
         "python": platform.python_version(),
         **versions,

@@ -55,7 +55,8 @@ def exact_packing(
     coverage: NDArray[np.bool_], costs: NDArray[np.float64], y: NDArray[np.float64], unit: int
 ) -> NDArray[np.int64]:
     """Multiples of 1 / unit near y that satisfy every column of coverage, shape (rows, columns), exactly."""
-    room = np.array([min(int(Fraction(cost) * unit), 2**62) for cost in costs.tolist()], dtype=np.int64)
+    different, which = np.unique(costs, return_inverse=True)
+    room = np.array([min(int(Fraction(cost) * unit), 2**62) for cost in different.tolist()], dtype=np.int64)[which]
     units = np.rint(np.clip(y, 0.0, None) * unit).astype(np.int64)
     units[coverage[:, room == 0].any(axis=1)] = 0  # rows that a free candidate covers carry nothing
     for _ in range(200):

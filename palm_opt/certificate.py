@@ -1215,7 +1215,13 @@ def _check_dominators(claim: _Claim) -> list[int]:
             raise InvalidCertificate(f"dominators: row {target[i]} is below {claim.label(i)} in {_show(reward)}")
     order: list[int] = []
     state = bytearray(j < 0 for j in dominators)  # 0 not seen, 1 known to end well, 2 on the path from `start`
-    for start in range(n):
+    for start, above in enumerate(dominators):
+        if state[start]:
+            continue
+        if state[above] == 1:
+            state[start] = 1
+            order.append(start)
+            continue
         path = []
         i = start
         while state[i] == 0:
@@ -1333,16 +1339,19 @@ def _selectable(claim: _Claim, order: list[int], branched: frozenset[int]) -> li
     """
     n = len(claim.problem.names)
     dominators = claim.document["dominators"]
+    costs = claim.problem.costs or [1.0] * n
     cheapest = [math.inf] * n  # cost of the cheapest such dominator
     for i in order:
         j = dominators[i]
-        cheapest[i] = cheapest[j]
         if j in claim.required:
             cheapest[i] = -1.0
-        elif j not in claim.forbidden and j not in branched:
-            cheapest[i] = min(cheapest[i], claim.cost(j))
+        elif j in claim.forbidden or j in branched or cheapest[j] < costs[j]:
+            cheapest[i] = cheapest[j]
+        else:
+            cheapest[i] = costs[j]
     looked_at = claim.required | branched
-    return [i for i in range(n) if i not in claim.forbidden and (claim.cost(i) < cheapest[i] or i in looked_at)]
+    rest = [i for i, (own, least) in enumerate(zip(costs, cheapest, strict=True)) if own < least or i in looked_at]
+    return [i for i in rest if i not in claim.forbidden]
 
 
 def _tree(claim: _Claim, exact: _Exact, weights: list[list[int]], selectable: list[int]) -> _Tree:
@@ -1350,7 +1359,8 @@ def _tree(claim: _Claim, exact: _Exact, weights: list[list[int]], selectable: li
     rows = list(exact.position)
     required = sum(1 << exact.position[i] for i in claim.required)
     undecided = sum(1 << exact.position[i] for i in selectable) & ~required
-    whole = all(claim.cost(i).is_integer() for i in range(len(claim.problem.names)) if i not in claim.forbidden)
+    costs = enumerate(claim.problem.costs or ())
+    whole = all(cost.is_integer() for i, cost in costs if i not in claim.forbidden)
     covers = _coverage(claim, exact, weights) if weights else []
     return _Tree(covers, rows, [claim.cost(i) for i in rows], (required, undecided, whole), claim.label)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -33,10 +33,25 @@ def skyline(
     greater cost; front holds the undominated rows in increasing order. Of equal rows one is kept.
     """
     n, d = values.shape
+    keys = [-values[:, k] for k in range(d - 1, -1, -1)]  # ties go by row: the sort is stable
+    if d <= 2 and (costs is None or not np.ptp(costs)):
+        return _staircase(values[:, -1], np.lexsort(keys))
     cost = np.zeros(n) if costs is None else costs
-    keys = [np.arange(n), cost, *(-values[:, k] for k in range(d - 1, -1, -1)), -values.sum(axis=1)]
-    dominator, front = _core.skyline(values, cost, np.lexsort(keys))
+    dominator, front = _core.skyline(values, cost, np.lexsort([cost, *keys, -values.sum(axis=1)]))
     return dominator, np.sort(front)
+
+
+def _staircase(
+    last: NDArray[np.float64], order: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The same for one or two columns in one pass: rows in falling order of the first, then of the last column."""
+    y = last[order]
+    step = np.ones(len(y), dtype=bool)
+    step[1:] = y[1:] > np.maximum.accumulate(y)[:-1]  # higher than all before
+    above = order[np.maximum.accumulate(np.where(step, np.arange(len(y)), 0))]
+    dominator = np.empty(len(y), dtype=np.int64)
+    dominator[order] = np.where(step, -1, above)
+    return dominator, np.sort(order[step])
 
 
 class Pool:
@@ -138,8 +153,10 @@ class Pool:
         costs = self.values.costs[allowed]
         return bool(np.all(costs == np.rint(costs)))
 
-    def cost(self, rows: Iterable[int]) -> Fraction:
+    def cost(self, rows: Collection[int]) -> Fraction:
         """Exact cost of a portfolio."""
+        if self.values.unit_costs:
+            return Fraction(len(rows))
         return sum((Fraction(float(self.values.costs[i])) for i in rows), Fraction(0))
 
 

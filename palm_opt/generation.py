@@ -221,12 +221,12 @@ class Search:
         self.rows.add(self.weights or start(np.random.default_rng(self.settings.seed), self.pool.values.d))
         if self._impossible():
             return
-        instant = everything(self.pool)
-        if instant is not None:
-            self.members, self.quality = instant
         if self.backend == "native" and self.pool.values.d <= 2:
             self._sweep()
             return
+        instant = everything(self.pool)
+        if instant is not None:
+            self.members, self.quality = instant
         if self.warm:
             self._improve(tuple(sorted({*self.warm, *self.pool.required} - self.pool.forbidden)))
             if self._proved():

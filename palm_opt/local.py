@@ -37,9 +37,10 @@ class LocalSearch:
         self.fixed = np.isin(columns, self.pool.required).astype(np.uint8)
         self.chosen = self.fixed.copy()
         self.weight = np.ones(0, dtype=np.int64)
+        self._by_row = np.zeros((0, -(-len(columns) // 64)), dtype=np.uint64)
+        self._by_column = np.zeros((len(columns), 0), dtype=np.uint64)
         self.random = np.array([self.seed + 1], dtype=np.uint64)
         self.steps = 0
-        self._stale = True
 
     def start(self, members: tuple[int, ...]) -> None:
         """Go on from a portfolio."""
@@ -48,12 +49,13 @@ class LocalSearch:
     def run(self, budget: float, steps: int) -> tuple[int, ...] | None:
         """A cover of all current rows that costs at most `budget`, or None after so many steps."""
         have = len(self.weight)
-        if self._stale or have < len(self.witnesses):
-            self._stale = False
+        if have < len(self.witnesses):
             fresh = max(1, int(self.weight.mean())) if have else 1
             self.weight = np.concatenate([self.weight, np.full(len(self.witnesses) - have, fresh, dtype=np.int64)])
             matrix = self.witnesses.coverage(self.pool.columns)
-            self._by_row, self._by_column = bit_matrix(matrix), bit_matrix(np.ascontiguousarray(matrix.T))
+            whole = have // 64  # words of rows that are full
+            self._by_row = np.concatenate([self._by_row, bit_matrix(matrix[have:])])
+            self._by_column = np.hstack([self._by_column[:, :whole], bit_matrix(matrix[64 * whole :].T)])
         done, uncovered = _core.local(
             self._by_row, self._by_column, self.costs, self.fixed, self.chosen, self.weight, self.random, budget, steps
         )
@@ -64,5 +66,7 @@ class LocalSearch:
 
     def forget(self, moved: NDArray[np.int64]) -> None:
         """Follow `Witnesses.keep`."""
-        self.weight = self.weight[np.flatnonzero(moved[: len(self.weight)] >= 0)]
-        self._stale = True
+        kept = np.flatnonzero(moved[: len(self.weight)] >= 0)
+        self.weight, self._by_row = self.weight[kept], self._by_row[kept]
+        matrix = self.witnesses.coverage(self.pool.columns)[: len(kept)]
+        self._by_column = bit_matrix(matrix.T)

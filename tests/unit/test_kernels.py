@@ -193,3 +193,15 @@ def test_separation_does_not_depend_on_the_number_of_threads():
     one, three = separate(targets, members, 1), separate(targets, members, 3)
     assert np.array_equal(one.weights, three.weights) and np.array_equal(one.position, three.position)
     assert np.array_equal(one.multiplier, three.multiplier) and one.pivots == three.pivots
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_skyline_of_one_or_two_columns_is_that_of_the_kernel(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 6, (40, 1 + seed % 2)).astype(float)
+    dominator, front = skyline(values)
+    _, kernel = skyline(np.column_stack([values, values[:, :1], values[:, :1]]))  # more columns, the same order
+    assert front.tolist() == kernel.tolist()
+    assert (dominator[front] == -1).all() and (dominator[np.setdiff1d(np.arange(40), front)] >= 0).all()
+    for i in np.flatnonzero(dominator >= 0):
+        assert dominator[dominator[i]] == -1 and (values[dominator[i]] >= values[i]).all()
