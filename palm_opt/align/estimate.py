@@ -5,12 +5,14 @@ else 2), L layers of width h and inner width i, B sequences of T tokens in a ste
 
     weights      P b
     adapter      A (4 + 4 + 8): float32 parameters, gradients and the two moments of Adam
-    activations  B T b (L (8 h + 4 i)), or B T b (L h + 8 h + 4 i) with gradient checkpointing
+    activations  B T b L (18 h + 4 i), or B T b (L h + 18 h + 4 i) with gradient checkpointing
+    scores       4 c min(B T, 4096) min(vocabulary, 32768): TRL's tile of logits, c = 9 on a CPU, 2 on a GPU
     generation   B' T b 2 L (key-value heads x head size), the cache, plus 8 B' (vocabulary) for the logits
-    total        weights + adapter + reward models + the larger of activations and generation
+    total        weights + adapter + reward models + the larger of (activations + scores) and generation
 
-T is the longest prompt plus max_new_tokens and B' the completions sampled at a time. Libraries (0.7 GB and more), the
-CUDA context and fragmentation come on top: an estimate, to tell 8 GB from 80.
+T is the longest prompt plus max_new_tokens and B' the completions sampled at a time. The factors 18 and 9 were fitted
+to Llama models on a CPU. Libraries (0.7 GB and more), the CUDA context and fragmentation come on top: an estimate, to
+tell 8 GB from 80.
 """
 
 from __future__ import annotations
@@ -212,17 +214,18 @@ def _memory(recipe: Recipe, base: ModelSize, adapter: int, prompt: int, gpu: boo
     sequences = recipe.train.batch * (2 if _offline(recipe) else 1)
     rounds = max(1, trl.get("steps_per_generation", trl.get("gradient_accumulation_steps", 1)))
     together = max(recipe.evaluation.batch, 0 if _offline(recipe) else recipe.train.batch * rounds)
-    layer = 8 * width + 4 * inner
+    layer = 18 * width + 4 * inner
     kept = layers * width + layer if _recomputes(recipe, gpu) else layers * layer
     parts = {
         "weights": base.parameters * number,
         "adapter": 16 * adapter,
         "activations": sequences * length * kept * number,
+        "scores": 4 * (2 if gpu else 9) * min(sequences * length, 4096) * min(vocabulary, 32768),
         "generation": together * (length * 2 * layers * cached * number + 8 * vocabulary),
         "reward_models": number * sum(_reward_parameters(recipe)),
     }
     total = parts["weights"] + parts["adapter"] + parts["reward_models"]
-    return {**parts, "total": total + max(parts["activations"], parts["generation"])}
+    return {**parts, "total": total + max(parts["activations"] + parts["scores"], parts["generation"])}
 
 
 def _recomputes(recipe: Recipe, gpu: bool) -> bool:

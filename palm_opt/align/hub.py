@@ -25,12 +25,8 @@ def find_model(name: str, revision: str, beside: Path, offline: bool = False) ->
     """
     folder, commit = beside / Path(name).expanduser(), None
     if not folder.is_dir():
-        from huggingface_hub import snapshot_download
-
         try:
-            folder = Path(
-                snapshot_download(name, revision=revision, allow_patterns=_PATTERNS, local_files_only=offline)
-            )
+            folder = _download(name, revision, offline)
         except Exception as error:
             reason = str(error).split("\n")[0]
             raise RecipeError(f"no folder {name}, and the hub gave none: {reason}") from error
@@ -38,6 +34,14 @@ def find_model(name: str, revision: str, beside: Path, offline: bool = False) ->
     if not list(folder.glob("*.safetensors")):
         raise RecipeError(f"no .safetensors file in {folder}")
     return folder, commit
+
+
+@lru_cache(maxsize=64)
+def _download(name: str, revision: str, offline: bool) -> Path:
+    """Folder of a hub model; once a process, so that a branch that moves does not change the model in between."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(name, revision=revision, allow_patterns=_PATTERNS, local_files_only=offline))
 
 
 def folder_sha256(folder: Path) -> str:
