@@ -114,7 +114,8 @@ def _fault(mode: str, k: int) -> Iterator[Callable[[], int]]:
             if name != "open" or (len(arguments) > 1 and arguments[1] & os.O_CREAT):  # reading changes nothing
                 seen += 1
                 if seen == k and mode == "full":
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    path = [] if isinstance(arguments[0], int) else [str(arguments[0])]
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *path)
                 if seen == k:
                     if mode == "torn":
                         real(arguments[0], arguments[1][: len(arguments[1]) // 2])
