@@ -81,15 +81,20 @@ class Ledger:
             )
         self.looks.append({"look": look, "claim": digest, "units": units})
         if self.path is not None:
-            write_json(self.path, {"format": _FORMAT, "version": 1, "looks": self.looks}, compact=True)
+            document = {"format": _FORMAT, "version": 1, "looks": self.looks, "sha256": _sha256(self.looks)}
+            write_json(self.path, document, compact=True)
         return look
+
+
+def _sha256(looks: list[dict[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps(looks, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         looks = list(document["looks"])
-        good = document["format"] == _FORMAT and document["version"] == 1
+        good = document["format"] == _FORMAT and document["version"] == 1 and document["sha256"] == _sha256(looks)
         for entry in looks:
             good = good and type(entry["look"]) is int and entry["look"] >= 0 and isinstance(entry["claim"], str)
             good = good and all(isinstance(unit, str) for unit in entry["units"])

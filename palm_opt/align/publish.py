@@ -92,6 +92,7 @@ def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -
     recipe = session.recipe
     samples = Samples.read(path, ranges=recipe.ranges, rewards=recipe.reward_names, scale="ranges")
     held_out = {_text(row["prompt"]) for row in session.held_out("certify")}
+    ledger = Ledger(session.store.path / "looks.json")
     try:
         found = certify_samples(
             samples,
@@ -99,7 +100,7 @@ def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -
             epsilon=promise.epsilon,
             alpha=recipe.plan.alpha,
             split=sorted(held_out),
-            ledger=Ledger(session.store.path / "looks.json"),
+            ledger=ledger,
         )
     except ProblemError as error:
         session.say(f"no statistical certificate: {error}")

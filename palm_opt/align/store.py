@@ -211,7 +211,8 @@ class Store:
         if not folder.is_dir():
             return False
         record = _record(folder)
-        if record is None or record["key"] != key or (result is not None and result["files"] != record["files"]):
+        changed = result is not None and result["record"] != file_sha256(folder / RECORD)
+        if record is None or record["key"] != key or changed:
             raise StoreError(f"{folder}: damaged or changed; delete that folder to train it again")
         if result is None:  # its seconds are not known any more
             self._acknowledge(name, record, None)
@@ -239,8 +240,8 @@ class Store:
         return self._acknowledge(name, record, seconds)
 
     def _acknowledge(self, name: str, record: Mapping[str, Any], seconds: float | None) -> dict[str, Any]:
-        facts = {"files": record["files"], "seconds": seconds, **record["training"]}
-        return self.append("result", key=record["key"], name=name, **facts)
+        digest = file_sha256(self.path / "adapters" / name / RECORD)  # it lists the hashes of the others
+        return self.append("result", key=record["key"], name=name, record=digest, seconds=seconds, **record["training"])
 
     def train(
         self, name: str, key: str, weight: Mapping[str, float], work: Callable[[Path], dict[str, Any]]
