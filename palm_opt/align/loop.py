@@ -73,6 +73,8 @@ class Loop:
                 weights, stop = self._next(state)
                 if stop is not None:
                     break
+                if self.recipe.plan.soups and self._blended(state, weights):
+                    continue
                 publish(self.session, state.candidates, self._promise(state, "running"))
                 self.session.ask(weights)
         except KeyboardInterrupt:
@@ -89,6 +91,7 @@ class Loop:
         """Train and measure whatever has been asked, and see what it proves."""
         session = self.session
         candidates = session.candidates(weight for weights in session.rounds() for weight in weights)
+        candidates += session.soups(candidates)
         session.train(candidates)
         entries = session.measure(candidates)
         values = table_of(self.recipe, candidates, entries)
@@ -100,6 +103,20 @@ class Loop:
                 f"trainer error: {candidates[missed.better].name} is better at its weight"
             )
         return State(candidates, entries, values, state)
+
+    def _blended(self, state: State, weights: Sequence[Weight]) -> bool:
+        """Write down soups for weights that have none yet; whether there are any."""
+        if state.steering.own is not None or not math.isfinite(state.steering.gap):
+            return False
+        names = [candidate.name for candidate in state.candidates]
+        done = {tuple(entry["weight"]) for entry in self.session.store.entries("blended")}
+        soups = []
+        for weight in weights:
+            parts = [(names[i], share) for i, share in state.steering.blend(np.array(weight))]
+            if len(parts) > 1 and tuple(x.hex() for x in weight) not in done:
+                soups.append((weight, parts))
+        self.session.blend(soups)
+        return bool(soups)
 
     def _steering(self, array: Array, weights: Sequence[Array | None], entries: Sequence[dict[str, Any]]) -> Steering:
         terms, names = self.recipe.plan, self.recipe.reward_names

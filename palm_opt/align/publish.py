@@ -174,7 +174,7 @@ def _manifest(session: Session, pool: Sequence[Candidate], entries: Entries, pro
         for candidate, entry in zip(pool, entries, strict=True)
         if promise is None or candidate.name in promise.members
     ]
-    adapters = [f"adapters/{candidate.name}" for candidate, _ in chosen if candidate.weight is not None]
+    adapters = [f"adapters/{candidate.name}" for candidate, _ in chosen if candidate.adapted]
     tables = ["values.csv", "answers.csv", "evaluation.parquet", "certificate.json", "certificate-statistical.json"]
     first = entries[0]
     return {
@@ -206,7 +206,7 @@ def _manifest(session: Session, pool: Sequence[Candidate], entries: Entries, pro
                 "value": entry["value"],
                 "standard_error": entry["standard_error"],
                 "kl": entry["kl"],
-                "adapter": None if candidate.weight is None else f"adapters/{candidate.name}",
+                "adapter": None if not candidate.adapted else f"adapters/{candidate.name}",
             }
             for candidate, entry in chosen
         ],

@@ -102,6 +102,7 @@ class Plan:
     trainer_eta: float
     trainer_gamma: float
     responses: int
+    soups: bool
     lattice: int
     epsilon: float
     delta: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,11 +33,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A policy: its name, its training key, and the weight it was trained for (None for the base model)."""
+    """A policy: its name and its key; the weight it was trained for, or the (name, share) of the adapters it blends.
+
+    The base model has neither.
+    """
 
     name: str
     key: str
     weight: Weight | None
+    parts: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def adapted(self) -> bool:
+        """Whether it has an adapter."""
+        return self.weight is not None or bool(self.parts)
 
 
 @dataclass
@@ -66,6 +76,27 @@ class Session:
         """Write down a round before any of it is trained."""
         self.store.append("asked", weights=[[float(x).hex() for x in row] for row in weights])
 
+    def blend(self, soups: Iterable[tuple[Weight, Sequence[tuple[str, float]]]]) -> None:
+        """Write down soups, each for a weight, before any of them is made."""
+        for weight, parts in soups:
+            named = [[name, float(share).hex()] for name, share in parts]
+            self.store.append("blended", weight=[float(x).hex() for x in weight], parts=named)
+
+    def soups(self, trained: Sequence[Candidate]) -> list[Candidate]:
+        """The soups written down so far, of the candidates `trained`."""
+        keys = {candidate.name: candidate.key for candidate in trained}
+        found = []
+        for entry in self.store.entries("blended"):
+            try:
+                weight = _weight(entry["weight"])
+                parts = tuple((name, float.fromhex(share)) for name, share in entry["parts"])
+                text = json.dumps([[keys[name], share.hex()] for name, share in parts])
+            except (KeyError, TypeError, ValueError) as error:
+                raise StoreError(f"{self.store.path}: the journal has a soup that is none: {error}") from error
+            key = hashlib.sha256(text.encode()).hexdigest()
+            found.append(Candidate(self.store.name_for(weight, key, "soup"), key, None, parts))
+        return found
+
     def candidates(self, weights: Iterable[Weight]) -> list[Candidate]:
         """The base model and one candidate a weight, in this order; the same weight twice counts once."""
         from palm_opt.align.train import training_key
@@ -84,8 +115,8 @@ class Session:
 
     # ---- training ----------------------------------------------------------------------------------------------------
 
-    def train(self, candidates: Iterable[Candidate]) -> None:
-        """Train those that are not trained yet."""
+    def train(self, candidates: Sequence[Candidate]) -> None:
+        """Train those that are not trained yet, and make the soups that are not made yet."""
         wanted = [candidate for candidate in candidates if candidate.weight is not None]
         todo = [
             Task(candidate.key, candidate.name, candidate.weight)
@@ -95,6 +126,15 @@ class Session:
         self.say(f"{len(wanted)} weights: {len(wanted) - len(todo)} trained before, {len(todo)} to train")
         for task, result in self._steps(train_all(self, todo), "train", len(todo)):
             self.say(f"trained {task.name} in {result['seconds']:.1f} s")
+        for soup in (candidate for candidate in candidates if candidate.parts):
+            if not self.store.finished(soup.name, soup.key):
+                self._cook(soup)
+
+    def _cook(self, soup: Candidate) -> None:
+        from palm_opt.align.soup import blend
+
+        folders = [(self.store.path / "adapters" / name, share) for name, share in soup.parts]
+        self.store.train(soup.name, soup.key, {}, lambda folder: blend(folders, folder))
 
     def _steps(self, items: Iterable[T], what: str, total: int) -> Iterator[T]:
         from tqdm import tqdm
@@ -164,7 +204,7 @@ class Session:
 
         for reward in self.rewards:
             reward.clipped = reward.scored = 0
-        adapter = None if candidate.weight is None else self.store.path / "adapters" / candidate.name
+        adapter = None if not candidate.adapted else self.store.path / "adapters" / candidate.name
         columns = self._policies().measure(adapter, rows, self.rewards)
         result = measured(columns, self.recipe.reward_names)
         path = self.evaluation(candidate, split)

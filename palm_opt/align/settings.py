@@ -140,6 +140,13 @@ SETTINGS: tuple[Setting, ...] = (
         _COUNT,
         "Responses a prompt that the base model gives once; the plan made from them is trained first. 0: no plan.",
     ),
+    Setting(
+        "plan.soups",
+        bool,
+        False,
+        (),
+        "Before a weight is trained, measure the weighted sum of the adapters that bound OPT there (no training).",
+    ),
     Setting("plan.lattice", int, 1, _MANY, "The first round trains all weights that are multiples of 1 / lattice."),
     Setting("plan.epsilon", float, 0.0, (0, 0.999999), "Relative tolerance that `run` promises."),
     Setting("plan.delta", float, 0.05, (0, math.inf), "Absolute tolerance, in units of rewards scaled to [0, 1]."),

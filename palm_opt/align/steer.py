@@ -37,7 +37,7 @@ class Steering:
     Attributes
     ----------
     search : the search that has been told all of them. told : the policy of each of its answers, -1 for an ideal's.
-    trained : (t, d) the weights that policies were trained for.
+    trained : (t, d) the weights that policies were trained for. own_policy : (t,) the policy trained for each.
     missed : training runs that refute the declared error. The answer at a weight is the best policy MEASURED there,
         so that the promise rests on less: that at each trained weight one policy of the pool is within the error.
     """
@@ -47,6 +47,7 @@ class Steering:
     trained: Array
     missed: tuple[Missed, ...] = field(default=())
     own: Envelope | None = None
+    own_policy: tuple[int, ...] = ()
 
     @property
     def gap(self) -> float:
@@ -72,6 +73,14 @@ class Steering:
 
     def _is_trained(self, weight: Array) -> bool:
         return bool((np.abs(self.trained - weight).max(axis=1) <= _TRAINED).any())
+
+    def blend(self, weight: Array) -> list[tuple[int, float]]:
+        """(policy, share) of the trained policies whose half-spaces give the bound of OPT at a weight.
+
+        The shares of their weights sum to `weight`.
+        """
+        bound = self.search.parts[1].solve(weight)
+        return [(self.own_policy[j], mu) for j, mu in bound.multipliers if mu > _APART]
 
     def result(self, time_limit: float = 60.0) -> tuple[SearchResult, tuple[int, ...]]:
         """The fewest policies that keep the promise, and their positions in the pool, ascending and distinct."""
@@ -101,11 +110,12 @@ def steer(
     """
     search = Search(values.shape[1], epsilon, delta, error, seed=seed, rewards=rewards)
     eta, gamma = error or (0.0, 0.0)
-    told, missed, seen = list[int](), list[Missed](), list[Array]()
+    told, missed, seen, own_policy = list[int](), list[Missed](), list[Array](), list[int]()
     for i, weight in enumerate(weights):
         if weight is None or any(np.abs(weight - other).max() <= _TRAINED for other in seen):
             continue
         seen.append(weight)
+        own_policy.append(i)
         reached = values @ weight
         best = int(reached.argmax())
         if reached[i] >= reached[best]:
@@ -119,7 +129,7 @@ def steer(
         search.tell(None, values[i])
         told.append(i)
     trained = np.array(seen) if seen else np.empty((0, values.shape[1]))
-    return Steering(search, tuple(told), trained, tuple(missed))
+    return Steering(search, tuple(told), trained, tuple(missed), own_policy=tuple(own_policy))
 
 
 def steer_to(

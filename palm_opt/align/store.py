@@ -29,7 +29,7 @@ __all__ = ["Store", "check_directory", "disk_faults", "file_sha256", "new_workpl
 
 RECORD = "training.json"
 _WORKPLACE, _ADAPTER, _SECONDS = ".training-", "adapter", "seconds.json"
-_NAME = re.compile(r"w-[0-9a-f-]{1,90}")
+_NAME = re.compile(r"(w|soup)-[0-9a-f-]{1,90}")
 
 
 def file_sha256(path: Path) -> str:
@@ -184,11 +184,11 @@ class Store:
         """The newest journal line of that event and key."""
         return self._journal.last(event, key)
 
-    def name_for(self, weight: Sequence[float], key: str) -> str:
-        """The name of a training run: its weight in percent; with a piece of its key where that name is taken."""
+    def name_for(self, weight: Sequence[float], key: str, kind: str = "w") -> str:
+        """The name of an adapter: its weight in percent; with a piece of its key where that name is taken."""
         if known := self.entry("intent", key):
             return self._safe_name(known)
-        name = "w-" + "-".join(f"{100 * x:.0f}" for x in weight)
+        name = f"{kind}-" + "-".join(f"{100 * x:.0f}" for x in weight)
         taken = {entry["name"] for entry in self._journal.entries if entry["event"] == "intent"}
         return name if name not in taken and len(name) <= 80 else f"{name[:60]}-{key[:8]}"
 

@@ -187,7 +187,8 @@ def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
     for member in portfolio.members:
         weight = ["base" if member.weight is None else number(member.weight[name], 3) for name in portfolio.rewards]
         values = [f"{member.value[name]:.3f} +- {member.standard_error[name]:.3f}" for name in portfolio.rewards]
-        rows.append([member.name, "/".join(weight) if member.weight else "base model", *values, f"{member.kl:.3g}"])
+        untrained = "base model" if member.adapter is None else "a sum of adapters"
+        rows.append([member.name, "/".join(weight) if member.weight else untrained, *values, f"{member.kl:.3g}"])
     emit(table(["member", "trained for", *portfolio.rewards, "KL"], rows, left=2))
     emit()
     emit(facts([("directory", str(portfolio.path)), *((name, str(path)) for name, path in files.items())]))

@@ -168,13 +168,15 @@ def _members(values: ValueMatrix, result: Result | Certified, manifest: Mapping[
     if not result.indices:
         return ""
     trained = {member["name"]: member["weight"] for member in manifest.get("members", [])}
+    adapted = {member["name"] for member in manifest.get("members", []) if member.get("adapter")}
     head = '<tr><th class="name">member</th>' + ('<th class="name">trained for</th>' if trained else "")
     lines = [f"{head}<th>serves best</th>{'' if values.unit_costs else '<th>cost</th>'}</tr>"]
     for k, (i, share) in enumerate(zip(result.indices, shares(values, result.indices), strict=True)):
         cells = f'<td class="name">{_key(k)}{_text(values.names[i])}</td>'
         if trained:
             weight = trained.get(values.names[i])
-            told = "the base model, not trained" if weight is None else weight_text(weight.values(), list(weight))
+            untrained = "a sum of trained adapters" if values.names[i] in adapted else "the base model, not trained"
+            told = untrained if weight is None else weight_text(weight.values(), list(weight))
             cells += f'<td class="name">{_text(told)}</td>'
         cells += f"<td>{100 * share:.1f} %</td>"
         lines.append(f"<tr>{cells}{'' if values.unit_costs else f'<td>{number(values.costs[i])}</td>'}</tr>")

@@ -1,0 +1,68 @@
+"""Adapter soups: the sum of adapters is what PEFT makes of them, and the loop measures them as candidates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from palm_opt.align import Portfolio, align, run
+from palm_opt.align.store import read_journal
+from tests.align.tiny import RECIPE
+
+for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
+    pytest.importorskip(_library)
+
+
+def test_a_soup_is_what_peft_makes_of_its_parts(recipe: Path, tmp_path: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from palm_opt.align.soup import blend
+
+    portfolio = align([[1.0, 0.0], [0.0, 1.0]], recipe, tmp_path / "p", progress=lambda line: None)
+    first, second = (portfolio.path / member.adapter for member in portfolio.members[1:])
+    (tmp_path / "soup").mkdir()
+    blend([(first, 0.7), (second, 0.3)], tmp_path / "soup")
+    ids = torch.tensor([[3, 4, 5, 6]])
+
+    def logits(model: PeftModel) -> torch.Tensor:
+        with torch.inference_mode():
+            return model.eval()(input_ids=ids).logits
+
+    def base() -> AutoModelForCausalLM:
+        return AutoModelForCausalLM.from_pretrained(recipe.parent / "base")
+
+    theirs = PeftModel.from_pretrained(base(), first, adapter_name="a")
+    theirs.load_adapter(second, adapter_name="b")
+    theirs.add_weighted_adapter(["a", "b"], [0.7, 0.3], "soup", combination_type="cat")
+    theirs.set_adapter("soup")
+    ours = PeftModel.from_pretrained(base(), tmp_path / "soup")
+    torch.testing.assert_close(logits(ours), logits(theirs), rtol=1e-4, atol=1e-5)
+    one = PeftModel.from_pretrained(base(), first)
+    assert (logits(one) - logits(ours)).abs().max() > 1e-4
+
+
+def test_the_loop_measures_soups_before_it_trains(recipe: Path, tmp_path: Path) -> None:
+    text = RECIPE.replace('"pool"', '"oracle"').replace("lattice = 2", "trainer_gamma = 0.0005\nsoups = true")
+    file, out = recipe.with_name("soups.toml"), tmp_path / "p"
+    for old, new in (
+        ("trainings = 3", "trainings = 4"),
+        ("delta = 0.02", "delta = 0.001"),
+        ("rate = 1e-2", "rate = 0.1"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text.replace("steps = 2", "steps = 8"))
+    portfolio = run(file, out, progress=lambda line: None)
+    entries, _ = read_journal(out / "journal.jsonl")
+    blended = [entry for entry in entries if entry["event"] == "blended"]
+    made = {entry["name"] for entry in entries if entry["event"] == "result" and entry["name"].startswith("soup-")}
+    assert blended and made and all(len(entry["parts"]) > 1 for entry in blended)
+    values = (out / "values.csv").read_text()
+    assert all(name in values for name in made)
+    assert portfolio.run["trainings"] <= 4 and Portfolio.load(out).members == portfolio.members
+    before = (out / "journal.jsonl").read_bytes()
+    assert run(file, out, progress=lambda line: None).members == portfolio.members
+    assert (out / "journal.jsonl").read_bytes() == before
