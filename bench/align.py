@@ -41,8 +41,8 @@ def measure(recipe_file: Path, out: Path) -> tuple[Any, dict[str, list[Weight]],
     run(recipe_file, out)
     recipe = load_recipe(recipe_file)
     with open_session(recipe, out, None) as session:
-        asked = strategies([w for weights in session.rounds() for w in weights], len(recipe.rewards))
-        pool = session.candidates(w for weights in asked.values() for w in weights)
+        asked = strategies([weight for asks in session.rounds() for weight, _ in asks], len(recipe.rewards))
+        pool = session.candidates((weight, None) for weights in asked.values() for weight in weights)
         session.train(pool)  # a weight that two strategies ask is trained once and counted for both
         values = table_of(recipe, pool, session.measure(pool))
     return values, asked, [candidate.weight for candidate in pool]

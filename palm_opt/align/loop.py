@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from palm_opt.align.portfolio import Portfolio
 from palm_opt.align.publish import Promise, publish, statistical, table_of
 from palm_opt.align.recipe import Recipe
-from palm_opt.align.session import Candidate, Session, Weight
+from palm_opt.align.session import Ask, Candidate, Session, Weight
 from palm_opt.align.steer import Steering, steer, steer_to
 from palm_opt.certify import certify
 from palm_opt.gibbs import gibbs
@@ -65,7 +65,8 @@ class Loop:
         Ctrl-C publishes what is proved so far, with the certify split unopened, and raises KeyboardInterrupt.
         """
         if not self.session.rounds():
-            self.session.ask(first_round(self.recipe, self._planned() if self.recipe.plan.responses else ()))
+            first = first_round(self.recipe, self._planned() if self.recipe.plan.responses else ())
+            self.session.ask((weight, None) for weight in first)
         state: State | None = None
         try:
             while True:
@@ -76,7 +77,7 @@ class Loop:
                 if self.recipe.plan.soups and self._blended(state, weights):
                     continue
                 publish(self.session, state.candidates, self._promise(state, "running"))
-                self.session.ask(weights)
+                self.session.ask((weight, self._start(state, weight)) for weight in weights)
         except KeyboardInterrupt:
             if state is not None:
                 publish(self.session, state.candidates, self._promise(state, "interrupted"))
@@ -90,7 +91,12 @@ class Loop:
     def _measured(self) -> State:
         """Train and measure whatever has been asked, and see what it proves."""
         session = self.session
-        candidates = session.candidates(weight for weights in session.rounds() for weight in weights)
+        asks, rounds = list[Ask](), session.rounds()
+        for round_ in rounds:  # in order: an adapter may start from one of an earlier round
+            asks += round_
+            candidates = session.candidates(asks)
+            if round_ is not rounds[-1]:
+                session.train(candidates, quiet=True)
         candidates += session.soups(candidates)
         session.train(candidates)
         entries = session.measure(candidates)
@@ -103,6 +109,14 @@ class Loop:
                 f"trainer error: {candidates[missed.better].name} is better at its weight"
             )
         return State(candidates, entries, values, state)
+
+    def _start(self, state: State, weight: Weight) -> str | None:
+        """The adapter trained for the nearest weight, where the recipe wants warm starts."""
+        trained = [c for c in state.candidates if c.weight is not None]
+        if not self.recipe.train.warm_steps or not trained:
+            return None
+        distance = [float(np.abs(np.array(c.weight) - np.array(weight)).sum()) for c in trained]
+        return trained[int(np.argmin(distance))].name
 
     def _blended(self, state: State, weights: Sequence[Weight]) -> bool:
         """Write down soups for weights that have none yet; whether there are any."""

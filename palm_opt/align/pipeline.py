@@ -15,7 +15,7 @@ from palm_opt.align.loop import Loop
 from palm_opt.align.portfolio import Portfolio
 from palm_opt.align.publish import publish
 from palm_opt.align.recipe import Recipe, load_recipe
-from palm_opt.align.session import Say, open_session
+from palm_opt.align.session import Ask, Say, open_session
 from palm_opt.errors import ProblemError
 from palm_opt.planned import Plan
 from palm_opt.separation import check_tolerances
@@ -28,10 +28,11 @@ def align(plan_or_weights: Any, recipe: Recipe | str | Path, out: str | Path, pr
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     weights = _weights(plan_or_weights, recipe)
     with open_session(recipe, out, progress) as session:
-        known = {weight for asked in session.rounds() for weight in asked}
-        if new := [weight for weight in map(tuple, weights.tolist()) if weight not in known]:
+        known = {ask for asks in session.rounds() for ask in asks}
+        asks: list[Ask] = [(tuple(row), None) for row in weights.tolist()]
+        if new := [ask for ask in asks if ask not in known]:
             session.ask(new)
-        pool = session.candidates(map(tuple, weights.tolist()))
+        pool = session.candidates(asks)
         session.train(pool)
         return publish(session, pool, None)
 

@@ -22,25 +22,25 @@ from palm_opt.errors import StoreError
 from palm_opt.rewards import RewardTable
 from palm_opt.storage import atomic_path
 
-__all__ = ["BASE", "SPLITS", "Candidate", "Say", "Session", "Weight", "open_session"]
+__all__ = ["BASE", "SPLITS", "Ask", "Candidate", "Say", "Session", "Weight", "open_session"]
 
 BASE = "base"  #: name of the base model as a candidate
 SPLITS = ("select", "certify")
 Say = Callable[[str], None]
 Weight = tuple[float, ...]
+Ask = tuple[Weight, str | None]  #: a weight to train for, and the adapter to start from, None for a fresh one
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A policy: its name and its key; the weight it was trained for, or the (name, share) of the adapters it blends.
-
-    The base model has neither.
-    """
+    """A policy: its name and its key; the weight it was trained for and the adapter it started from, or the
+    (name, share) of the adapters it blends. The base model has neither."""
 
     name: str
     key: str
     weight: Weight | None
+    start: str | None = None
     parts: tuple[tuple[str, float], ...] = ()
 
     @property
@@ -65,16 +65,24 @@ class Session:
 
     # ---- rounds ------------------------------------------------------------------------------------------------------
 
-    def rounds(self) -> list[list[Weight]]:
-        """The weights asked so far, round by round: every later step follows from them and from the measurements."""
+    def rounds(self) -> list[list[Ask]]:
+        """What was asked so far, round by round: every later step follows from it and from the measurements."""
         try:
-            return [[_weight(row) for row in entry["weights"]] for entry in self.store.entries("asked")]
+            return [
+                [(_weight(row), start) for row, start in zip(entry["weights"], entry["starts"], strict=True)]
+                for entry in self.store.entries("asked")
+            ]
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{self.store.path}: the journal has a round that is none: {error}") from error
 
-    def ask(self, weights: Iterable[Sequence[float]]) -> None:
-        """Write down a round before any of it is trained."""
-        self.store.append("asked", weights=[[float(x).hex() for x in row] for row in weights])
+    def ask(self, asks: Iterable[Ask]) -> None:
+        """Write down a round before any of it is trained; an adapter to start from is one of an earlier round."""
+        asks = list(asks)
+        self.store.append(
+            "asked",
+            weights=[[float(x).hex() for x in weight] for weight, _ in asks],
+            starts=[start for _, start in asks],
+        )
 
     def blend(self, soups: Iterable[tuple[Weight, Sequence[tuple[str, float]]]]) -> None:
         """Write down soups, each for a weight, before any of them is made."""
@@ -94,20 +102,21 @@ class Session:
             except (KeyError, TypeError, ValueError) as error:
                 raise StoreError(f"{self.store.path}: the journal has a soup that is none: {error}") from error
             key = hashlib.sha256(text.encode()).hexdigest()
-            found.append(Candidate(self.store.name_for(weight, key, "soup"), key, None, parts))
+            found.append(Candidate(self.store.name_for(weight, key, "soup"), key, None, parts=parts))
         return found
 
-    def candidates(self, weights: Iterable[Weight]) -> list[Candidate]:
-        """The base model and one candidate a weight, in this order; the same weight twice counts once."""
+    def candidates(self, asks: Iterable[Ask]) -> list[Candidate]:
+        """The base model and one candidate an ask, in this order; the same one twice counts once."""
         from palm_opt.align.train import training_key
 
         found = {BASE: Candidate(BASE, hashlib.sha256(self._subject().encode()).hexdigest(), None)}
-        for weight in weights:
-            key = training_key(weight, self.recipe, self.base, self.prompts)
+        for weight, start in asks:
+            place = None if start is None else self.store.path / "adapters" / start
+            key = training_key(weight, self.recipe, self.base, self.prompts, place)
             name = self.store.name_for(weight, key)
             if name in found and found[name].key != key:
                 name = f"{name}-{key[:8]}"
-            found.setdefault(name, Candidate(name, key, weight))
+            found.setdefault(name, Candidate(name, key, weight, start))
         return list(found.values())
 
     def _subject(self) -> str:
@@ -115,15 +124,16 @@ class Session:
 
     # ---- training ----------------------------------------------------------------------------------------------------
 
-    def train(self, candidates: Sequence[Candidate]) -> None:
+    def train(self, candidates: Sequence[Candidate], quiet: bool = False) -> None:
         """Train those that are not trained yet, and make the soups that are not made yet."""
         wanted = [candidate for candidate in candidates if candidate.weight is not None]
         todo = [
-            Task(candidate.key, candidate.name, candidate.weight)
+            Task(candidate.key, candidate.name, candidate.weight, candidate.start)
             for candidate in wanted
             if candidate.weight is not None and not self.store.finished(candidate.name, candidate.key)
         ]
-        self.say(f"{len(wanted)} weights: {len(wanted) - len(todo)} trained before, {len(todo)} to train")
+        if todo or not quiet:
+            self.say(f"{len(wanted)} weights: {len(wanted) - len(todo)} trained before, {len(todo)} to train")
         for task, result in self._steps(train_all(self, todo), "train", len(todo)):
             self.say(f"trained {task.name} in {result['seconds']:.1f} s")
         for soup in (candidate for candidate in candidates if candidate.parts):

@@ -75,7 +75,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("train.trainer", str, "grpo", tuple(TRAINERS), "TRL trainer."),
     Setting("train.beta", float, 0.0, (0, math.inf), "KL penalty of the training objective, per token."),
     Setting("train.steps", int, 100, _MANY, "Optimiser steps a weight."),
-    Setting("train.warm_steps", int, 0, _COUNT, "Steps when starting from a neighbour's adapter; 0: `train.steps`."),
+    Setting(
+        "train.warm_steps",
+        int,
+        0,
+        _COUNT,
+        "After the first round, start from the nearest weight's adapter and train this many steps; 0: afresh.",
+    ),
     Setting(
         "train.batch",
         int,

@@ -1,4 +1,4 @@
-"""Adapter soups: the sum of adapters is what PEFT makes of them, and the loop measures them as candidates."""
+"""What the loop can do besides training afresh: adapter soups (the sums that PEFT makes), warm starts."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_a_soup_is_what_peft_makes_of_its_parts(recipe: Path, tmp_path: Path) ->
     assert (logits(one) - logits(ours)).abs().max() > 1e-4
 
 
-def test_the_loop_measures_soups_before_it_trains(recipe: Path, tmp_path: Path) -> None:
-    text = RECIPE.replace('"pool"', '"oracle"').replace("lattice = 2", "trainer_gamma = 0.0005\nsoups = true")
-    file, out = recipe.with_name("soups.toml"), tmp_path / "p"
+def restless(option: str) -> str:
+    """A recipe whose trainings differ and whose promise is out of reach: the loop ends with its budget."""
+    text = RECIPE.replace('"pool"', '"oracle"').replace("lattice = 2", f"trainer_gamma = 0.0005\n{option}")
     for old, new in (
         ("trainings = 3", "trainings = 4"),
         ("delta = 0.02", "delta = 0.001"),
@@ -54,7 +54,12 @@ def test_the_loop_measures_soups_before_it_trains(recipe: Path, tmp_path: Path) 
     ):
         assert old in text
         text = text.replace(old, new)
-    file.write_text(text.replace("steps = 2", "steps = 8"))
+    return text.replace("steps = 2", "steps = 8")
+
+
+def test_the_loop_measures_soups_before_it_trains(recipe: Path, tmp_path: Path) -> None:
+    file, out = recipe.with_name("soups.toml"), tmp_path / "p"
+    file.write_text(restless("soups = true"))
     portfolio = run(file, out, progress=lambda line: None)
     entries, _ = read_journal(out / "journal.jsonl")
     blended = [entry for entry in entries if entry["event"] == "blended"]
@@ -63,6 +68,21 @@ def test_the_loop_measures_soups_before_it_trains(recipe: Path, tmp_path: Path) 
     values = (out / "values.csv").read_text()
     assert all(name in values for name in made)
     assert portfolio.run["trainings"] <= 4 and Portfolio.load(out).members == portfolio.members
+    before = (out / "journal.jsonl").read_bytes()
+    assert run(file, out, progress=lambda line: None).members == portfolio.members
+    assert (out / "journal.jsonl").read_bytes() == before
+
+
+def test_later_rounds_start_from_the_nearest_adapter(recipe: Path, tmp_path: Path) -> None:
+    file, out = recipe.with_name("warm.toml"), tmp_path / "p"
+    file.write_text(restless("").replace("[train]", "[train]\nwarm_steps = 2"))
+    portfolio = run(file, out, progress=lambda line: None)
+    entries, _ = read_journal(out / "journal.jsonl")
+    first, *later = [entry["starts"] for entry in entries if entry["event"] == "asked"]
+    trained = [entry["name"] for entry in entries if entry["event"] == "result"]
+    assert first == [None, None] and later and all(start in trained[:2] for start in later[0])
+    steps = {entry["name"]: entry["curve"][-1]["step"] for entry in entries if entry["event"] == "result"}
+    assert [steps[name] for name in trained] == [8, 8, *[2] * len(later)]
     before = (out / "journal.jsonl").read_bytes()
     assert run(file, out, progress=lambda line: None).members == portfolio.members
     assert (out / "journal.jsonl").read_bytes() == before
