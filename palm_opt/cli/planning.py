@@ -224,10 +224,12 @@ def _print(plan: Plan, scores: Path, written: dict[str, Path | None]) -> None:
     if plan.certificate is not None:
         where = "" if plan.worst_weight is None else f" at {weight_text(plan.worst_weight, plan.rewards)}"
         lines.append(("certified regret", f"at most {at_most(plan.regret, 6)}{where}"))
-    after = f" of which {plan.calls} until the promise was certified" if plan.evaluations > plan.calls else ""
-    lines.append(
-        ("evaluated", f"{plan.evaluations} weights,{after}; fewer than {plan.lower_bound} of them would not do")
-    )
+    evaluated = f"{plan.evaluations} weights"
+    if plan.evaluations > plan.calls:
+        evaluated += f", of which {plan.calls} until the promise was certified"
+    if plan.lower_bound > 1:
+        evaluated += f"; fewer than {plan.lower_bound} of them would not do"
+    lines.append(("evaluated", evaluated))
     lines += [("note", warning) for warning in plan.warnings]
     if path := written["certificate"]:
         check = shlex.join(["palm-opt", "verify", str(path), str(scores)])

@@ -21,7 +21,7 @@ _Nodes = list[list[Any]]
 
 
 def fewer_are_too_few(covers: NDArray[np.bool_], target: int) -> tuple[int, list[int], _Nodes] | None:
-    """Prove that every cover has at least `target` columns, or as many as the packing of all rows proves.
+    """Prove that every cover has at least `target` columns, or one less, or as many as the packing of all rows proves.
 
     Parameters
     ----------
@@ -34,12 +34,13 @@ def fewer_are_too_few(covers: NDArray[np.bool_], target: int) -> tuple[int, list
     if not covers.size:
         return None
     first, group = _distinct(covers.T)
-    tree = _Tree(covers[:, first], [np.flatnonzero(group == g).tolist() for g in range(len(first))], target)
-    nodes, bound = tree.grow((), ()), target
+    tree = _Tree(covers[:, first], [np.flatnonzero(group == g).tolist() for g in range(len(first))])
+    bound, nodes = target, tree.prove(target)
+    if nodes is None:
+        bound, nodes = target - 1, tree.prove(target - 1)
     if nodes is None:
         rows, shares = tree.root
-        bound = max(1, math.ceil(sum(shares) / _UNIT))
-        nodes = [_leaf(rows, shares)]
+        bound, nodes = max(1, math.ceil(sum(shares) / _UNIT)), [_leaf(rows, shares)]
     used = sorted({j for kind, content in nodes for j in _rows(kind, content)})
     place = {j: k for k, j in enumerate(used)}
     for node in nodes:
@@ -51,16 +52,21 @@ def fewer_are_too_few(covers: NDArray[np.bool_], target: int) -> tuple[int, list
 
 
 class _Tree:
-    """Branch on groups of equal columns until every leaf needs `target` columns.
+    """Branch on groups of equal columns until every leaf needs the columns that are to be proved.
 
     root : the packing of all rows: (rows, shares in units of 1 / _UNIT).
     """
 
-    def __init__(self, covers: NDArray[np.bool_], groups: list[list[int]], target: int) -> None:
-        self.covers, self.groups, self.target = covers, groups, target
-        self.left = _NODES
+    def __init__(self, covers: NDArray[np.bool_], groups: list[list[int]]) -> None:
+        self.covers, self.groups = covers, groups
+        self.target = self.left = 0  # columns to prove; nodes that the tree may still have
         self.relaxation = _Relaxation(covers)
         self.root = self.relaxation.packing(np.arange(covers.shape[0]), np.arange(covers.shape[1]))
+
+    def prove(self, target: int) -> _Nodes | None:
+        """A tree whose every leaf needs `target` columns, or None where it is given up."""
+        self.target, self.left = target, _NODES
+        return self.grow((), ())
 
     def grow(self, inside: tuple[int, ...], outside: tuple[int, ...]) -> _Nodes | None:
         """The subtree below a node, or None where it is given up; depth is at most the target times the groups."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,10 @@ def test_plan_for_people(scores: Path, tmp_path: Path) -> None:
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.startswith("PLANNED: ") and "certified regret" in done.stdout
     assert "palm-opt align RECIPE --plan" in done.stdout and "jackknife" in done.stdout
+    line = next(line for line in done.stdout.splitlines() if line.lstrip().startswith("evaluated"))
+    assert re.search(r"evaluated +\d+ weights, of which \d+ until the promise was certified; fewer than", line)
+    once = palm("plan", scores, *COMMON, "--refine", "1").stdout
+    assert re.search(r"evaluated +\d+ weights; fewer than \d+ of them would not do", once)
 
 
 def test_compare_certifies_every_strategy(scores: Path, tmp_path: Path) -> None:
