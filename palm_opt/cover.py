@@ -41,9 +41,7 @@ def skyline(
     return dominator, np.sort(front)
 
 
-def _staircase(
-    last: NDArray[np.float64], order: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _staircase(last: NDArray[np.float64], order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The same for one or two columns in one pass: rows in falling order of the first, then of the last column."""
     y = last[order]
     step = np.ones(len(y), dtype=bool)
