@@ -148,23 +148,36 @@ def profile(runs: Sequence[Line], methods: Sequence[str], path: Path) -> None:
         problem: min((run["cpu"] for run in runs if run["problem"] == problem and solved(run, known)), default=math.inf)
         for problem in problems
     }
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    last = 10 * max(
+        (run["cpu"] / max(fastest[run["problem"]], 1e-3) for run in runs if solved(run, known)), default=1.0
+    )
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     for k, method in enumerate(methods):
         own = [run for run in runs if run["method"] == method]
         times = [max(run["cpu"], 1e-3) / max(fastest[run["problem"]], 1e-3) for run in own if solved(run, known)]
         sizes = [run["size"] / known[run["problem"]][0] for run in own if run.get("valid")]
-        style = {"where": "post", "label": method, "linestyle": ("-", "--", ":", "-.")[k % 4], "color": f"C{k % 10}"}
+        style = {
+            "where": "post",
+            "label": method,
+            "linestyle": ("-", "--", ":", "-.")[k // 6 % 4],
+            "color": f"C{k % 6}",
+        }
         for axes, ratios in ((left, sorted(times)), (right, sorted(sizes))):
             share = [j / len(problems) for j in range(1, len(ratios) + 1)]
-            end = max(ratios, default=1.0)
-            axes.step([1.0, *ratios, 10 * end], [0.0, *share, share[-1] if share else 0.0], **style)
-    left.set(xscale="log", xlabel="CPU seconds / those of the fastest", ylabel="share of problems", ylim=(0, 1.02))
+            axes.step([1.0, *ratios, last], [0.0, *share, share[-1] if share else 0.0], **style)
+    left.set(
+        xscale="log",
+        xlabel="CPU seconds / those of the fastest",
+        ylabel="share of problems",
+        xlim=(1, last),
+        ylim=(0, 1.02),
+    )
     left.set_title("smallest size found (proved by some run)", fontsize=10)
     right.set(xlabel="size / least size known", xlim=(1, 2.5), ylim=(0, 1.02))
     right.set_title("sets that keep the tolerance at every weight", fontsize=10)
-    right.legend(fontsize=8, loc="lower right")
+    figure.legend(*left.get_legend_handles_labels(), fontsize=8, loc="outside right center")
     figure.savefig(path, dpi=110)
 
 

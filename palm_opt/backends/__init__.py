@@ -5,17 +5,21 @@ To add one, write a module with a `solve_cover` function of this signature and a
 
 from __future__ import annotations
 
+import functools
 import importlib
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from palm_opt.cover import Cover
 from palm_opt.errors import BackendNotFound
 
-__all__ = ["REGISTRY", "Budget", "Proposal", "SolveCover", "backends", "load"]
+__all__ = ["REGISTRY", "Budget", "Proposal", "SolveCover", "backends", "load", "reduced"]
 
 REGISTRY = {
     "native": ("palm_opt.backends.native", ""),
@@ -69,6 +73,29 @@ class SolveCover(Protocol):
     """Solve a cover within a budget, starting from a known cover."""
 
     def __call__(self, cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal: ...
+
+
+def reduced(solve: SolveCover) -> SolveCover:
+    """A backend that gets covers without fixed columns and without rows and columns that others make superfluous.
+
+    Its columns are mapped back and checked: a solver's word is none.
+    """
+
+    @functools.wraps(solve)
+    def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
+        small, places, _ = cover.reduced()
+        base = cover.cost(cover.fixed)
+        if not len(small.matrix):
+            return Proposal(tuple(sorted(cover.fixed)), base, True)
+        if not small.matrix.any(axis=1).all():
+            return Proposal(None, math.inf, True)
+        found = solve(small, tuple(np.flatnonzero(np.isin(places, start)).tolist()), budget)
+        if found.columns is None or not small.matrix[:, list(found.columns)].any(axis=1).all():
+            return Proposal(None, base + found.bound, found.optimal and found.columns is None, found.nodes)
+        columns = tuple(sorted({*places[list(found.columns)].tolist(), *cover.fixed}))
+        return Proposal(columns, base + found.bound, found.optimal, found.nodes)
+
+    return solve_cover
 
 
 def backends() -> tuple[str, ...]:

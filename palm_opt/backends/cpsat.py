@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ortools.sat.python import cp_model
 
-from palm_opt.backends import Budget, Proposal
+from palm_opt.backends import Budget, Proposal, reduced
 from palm_opt.cover import Cover
 from palm_opt.errors import BackendError
 
@@ -36,16 +36,12 @@ def _whole(cover: Cover) -> bool:
     return bool(np.all(cover.costs == np.rint(cover.costs)) and cover.costs.sum() < 2**53)
 
 
+@reduced
 def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
-    """Solve the reduced cover with CP-SAT."""
-    small, places, _ = cover.reduced()
-    base = cover.cost(cover.fixed)
-    if not len(small.matrix):
-        return Proposal(tuple(sorted(cover.fixed)), base, True)
-    problem, x = model(small, [str(j) for j in places])
-    hints = set(start)
-    for j, variable in zip(places.tolist(), x, strict=True):
-        problem.add_hint(variable, j in hints)
+    """Solve the cover with CP-SAT."""
+    problem, x = model(cover, [str(j) for j in range(len(cover.costs))])
+    for j, variable in enumerate(x):
+        problem.add_hint(variable, j in start)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = max(_WORKERS, budget.threads)
     solver.parameters.random_seed = budget.seed % (2**31)
@@ -59,13 +55,9 @@ def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposa
     if status == cp_model.INFEASIBLE:
         return Proposal(None, math.inf, True, int(solver.num_branches))
     if status == cp_model.UNKNOWN:
-        return Proposal(None, base + solver.best_objective_bound, False, int(solver.num_branches))
+        return Proposal(None, solver.best_objective_bound, False, int(solver.num_branches))
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         raise BackendError(f"CP-SAT answered {solver.status_name(status)}")
-    chosen = [int(j) for j, variable in zip(places, x, strict=True) if solver.boolean_value(variable)]
-    return Proposal(
-        tuple(sorted({*chosen, *cover.fixed})),
-        base + solver.best_objective_bound,
-        status == cp_model.OPTIMAL and _whole(small),
-        int(solver.num_branches),
-    )
+    chosen = tuple(j for j, variable in enumerate(x) if solver.boolean_value(variable))
+    optimal = status == cp_model.OPTIMAL and _whole(cover)
+    return Proposal(chosen, solver.best_objective_bound, optimal, int(solver.num_branches))

@@ -10,7 +10,7 @@ import cvxpy
 import numpy as np
 from scipy import sparse
 
-from palm_opt.backends import Budget, Proposal
+from palm_opt.backends import Budget, Proposal, reduced
 from palm_opt.backends.highs import own_threads
 from palm_opt.cover import Cover
 from palm_opt.errors import BackendError
@@ -29,22 +29,17 @@ def model(cover: Cover, names: Sequence[str], relaxed: bool = False) -> tuple[An
     return cvxpy.Problem(cvxpy.Minimize(cover.costs @ x), constraints), x
 
 
+@reduced
 def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
     """Solve the linear relaxation, and the mixed-integer model unless the relaxation is already integral."""
-    small, places, _ = cover.reduced()
-    base = cover.cost(cover.fixed)
-    if not len(small.matrix):
-        return Proposal(tuple(sorted(cover.fixed)), base, True)
-    if not small.matrix.any(axis=1).all():
-        return Proposal(None, math.inf, True)
-    names = [str(j) for j in places]
-    problem, x = model(small, names, relaxed=True)
-    bound, optimal, nodes = base, False, 0
+    names = [str(j) for j in range(len(cover.costs))]
+    problem, x = model(cover, names, relaxed=True)
+    bound, optimal, nodes = 0.0, False, 0
     if _solve(problem, budget) == cvxpy.OPTIMAL:
-        bound += float(problem.value)
+        bound = float(problem.value)
         optimal = bool(np.all(np.abs(x.value - np.rint(x.value)) < 1e-7))
     if not optimal:
-        problem, x = model(small, names)
+        problem, x = model(cover, names)
         status = _solve(problem, budget)
         if status == cvxpy.INFEASIBLE:
             return Proposal(None, math.inf, True)
@@ -52,14 +47,11 @@ def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposa
         claimed = float(getattr(stats, "mip_dual_bound", -math.inf))
         nodes = int(getattr(stats, "mip_node_count", 0) or 0)
         if math.isfinite(claimed):
-            bound = max(bound, base + claimed)
+            bound = max(bound, claimed)
         optimal = status == cvxpy.OPTIMAL
     if x.value is None:
         return Proposal(None, bound, False, nodes)
-    chosen = [int(j) for j, value in zip(places, x.value, strict=True) if value > 0.5]
-    if not small.matrix[:, x.value > 0.5].any(axis=1).all():  # a solver's word is checked
-        return Proposal(None, bound, False, nodes)
-    return Proposal(tuple(sorted({*chosen, *cover.fixed})), bound, optimal, nodes)
+    return Proposal(tuple(np.flatnonzero(x.value > 0.5).tolist()), bound, optimal, nodes)
 
 
 def _solve(problem: Any, budget: Budget) -> str:

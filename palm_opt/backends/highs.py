@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import highspy
 import numpy as np
 
-from palm_opt.backends import Budget, Proposal
+from palm_opt.backends import Budget, Proposal, reduced
 from palm_opt.backends.greedy import prune
 from palm_opt.backends.greedy import solve_cover as greedy
 from palm_opt.cover import Cover
@@ -26,22 +26,23 @@ _STOPPED = {
 }
 
 
-def model(cover: Cover) -> highspy.HighsLp:
-    """The cover as a HighsLp: one binary variable a column, sum of the chosen ones at least 1 in each row."""
+def model(cover: Cover, relaxed: bool = False) -> highspy.HighsLp:
+    """The cover as a HighsLp: one binary variable a column (`relaxed`: >= 0), the sum at least 1 in each row."""
     rows, columns = cover.matrix.shape
     lp = highspy.HighsLp()
     lp.num_row_, lp.num_col_ = rows, columns
     lp.col_cost_ = cover.costs
     lower = np.zeros(columns)
     lower[list(cover.fixed)] = 1.0
-    lp.col_lower_, lp.col_upper_ = lower, np.ones(columns)
+    lp.col_lower_, lp.col_upper_ = lower, np.full(columns, highspy.kHighsInf if relaxed else 1.0)
     lp.row_lower_, lp.row_upper_ = np.ones(rows), np.full(rows, highspy.kHighsInf)
     _, index = cover.matrix.T.nonzero()
     lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
     lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(cover.matrix.sum(axis=0))]).astype(np.int32)
     lp.a_matrix_.index_ = index.astype(np.int32)
     lp.a_matrix_.value_ = np.ones(len(index))
-    lp.integrality_ = [highspy.HighsVarType.kInteger] * columns
+    if not relaxed:
+        lp.integrality_ = [highspy.HighsVarType.kInteger] * columns
     return lp
 
 
@@ -58,14 +59,9 @@ def own_threads() -> Iterator[None]:
         highspy.Highs.resetGlobalScheduler(True)
 
 
+@reduced
 def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
-    """Solve the reduced cover with HiGHS; its answer is checked."""
-    small, places, _ = cover.reduced()
-    base = cover.cost(cover.fixed)
-    if not len(small.matrix):
-        return Proposal(tuple(sorted(cover.fixed)), base, True)
-    if not small.matrix.any(axis=1).all():
-        return Proposal(None, math.inf, True)
+    """Solve the cover with HiGHS."""
     solver = highspy.Highs()
     options = {
         "output_flag": False,
@@ -77,15 +73,15 @@ def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposa
         options["time_limit"] = max(0.01, budget.seconds)
     for name, value in options.items():
         solver.setOptionValue(name, value)
-    solver.passModel(model(small))
+    solver.passModel(model(cover))
     if start:
-        solver.setSolution(_complete(small, places.tolist(), start, budget))
+        solver.setSolution(_complete(cover, start, budget))
     solver.HandleUserInterrupt = True
     budget.on_stop.append(solver.cancelSolve)
     try:
         with own_threads():
             if budget.stop.is_set():
-                return Proposal(None, base, False)
+                return Proposal(None, 0.0, False)
             solver.run()
     finally:
         budget.on_stop.remove(solver.cancelSolve)
@@ -96,19 +92,16 @@ def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposa
     optimal = status == highspy.HighsModelStatus.kOptimal
     if not optimal and status not in _STOPPED:
         raise BackendError(f"HiGHS answered {solver.modelStatusToString(status)}")
-    bound = base + float(info.mip_dual_bound) if math.isfinite(info.mip_dual_bound) else base
+    bound = float(info.mip_dual_bound) if math.isfinite(info.mip_dual_bound) else 0.0
     chosen = np.flatnonzero(np.array(solver.getSolution().col_value) > 0.5)
-    if not len(chosen) or not small.matrix[:, chosen].any(axis=1).all():  # a solver's word is checked
-        return Proposal(None, bound, False, nodes)
-    return Proposal(tuple(sorted({*places[chosen].tolist(), *cover.fixed})), bound, optimal, nodes)
+    return Proposal(tuple(chosen.tolist()), bound, optimal, nodes)
 
 
-def _complete(small: Cover, places: list[int], start: tuple[int, ...], budget: Budget) -> highspy.HighsSolution:
-    """A cover that holds what the reduction left of a known one."""
-    known = tuple(k for k, j in enumerate(places) if j in set(start))
-    columns = greedy(Cover(small.matrix, small.costs, known), (), budget).columns
+def _complete(cover: Cover, known: tuple[int, ...], budget: Budget) -> highspy.HighsSolution:
+    """A cover that holds some columns, as far as they are needed."""
+    columns = greedy(Cover(cover.matrix, cover.costs, known), (), budget).columns
     solution = highspy.HighsSolution()
-    value = np.zeros(len(places))
-    value[list(prune(small, list(columns or ())))] = 1.0
+    value = np.zeros(len(cover.costs))
+    value[list(prune(cover, list(columns or ())))] = 1.0
     solution.col_value = value
     return solution

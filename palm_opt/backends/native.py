@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt import _core
-from palm_opt.backends import Budget, Proposal
+from palm_opt.backends import Budget, Proposal, reduced
 from palm_opt.backends.greedy import solve_cover as greedy
+from palm_opt.backends.highs import model
 from palm_opt.cover import Cover
 from palm_opt.local import bit_matrix
 
@@ -24,24 +25,17 @@ _STEPS = 5_000  # of local search without success
 _SLACK = 1e-7
 
 
+@reduced
 def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
-    """Solve the reduced cover; `start` is a cover to improve on."""
-    small, places, _ = cover.reduced()
-    base = cover.cost(cover.fixed)
-    if not len(small.matrix):
-        return Proposal(tuple(sorted(cover.fixed)), base, True)
-    if not small.matrix.any(axis=1).all():
-        return Proposal(None, math.inf, True)
-    search = _BranchAndBound(small, budget)
-    known = np.flatnonzero(np.isin(places, start))
-    if small.matrix[:, known].any(axis=1).all():
-        search.offer(known)
-    search.offer(np.array(greedy(small, (), budget).columns, dtype=np.int64))
+    """Solve the cover; `start` is a cover to improve on."""
+    search = _BranchAndBound(cover, budget)
+    if cover.matrix[:, list(start)].any(axis=1).all():
+        search.offer(np.array(start, dtype=np.int64))
+    search.offer(np.array(greedy(cover, (), budget).columns, dtype=np.int64))
     search.improve(budget.seed)
     bound = search.run()
-    chosen = [int(places[j]) for j in search.best]
     optimal = bound >= search.cost - _SLACK * max(1.0, search.cost)
-    return Proposal(tuple(sorted({*chosen, *cover.fixed})), base + bound, optimal, search.nodes)
+    return Proposal(tuple(search.best.tolist()), bound, optimal, search.nodes)
 
 
 class _BranchAndBound:
@@ -119,11 +113,5 @@ def _relaxation(cover: Cover) -> highspy.Highs:
     solver = highspy.Highs()
     for option, value in (("output_flag", False), ("threads", 1), ("presolve", "off"), ("solver", "simplex")):
         solver.setOptionValue(option, value)
-    rows, columns = cover.matrix.shape
-    solver.addVars(columns, np.zeros(columns), np.full(columns, highspy.kHighsInf))
-    solver.changeColsCost(columns, np.arange(columns, dtype=np.int32), cover.costs)
-    starts = np.concatenate([[0], np.cumsum(cover.matrix.sum(axis=1))])[:-1].astype(np.int32)
-    entries = cover.matrix.nonzero()[1].astype(np.int32)
-    ones, above = np.ones(rows), np.full(rows, highspy.kHighsInf)
-    solver.addRows(rows, ones, above, len(entries), starts, entries, np.ones(len(entries)))
+    solver.passModel(model(cover, relaxed=True))
     return solver
