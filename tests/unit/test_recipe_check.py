@@ -123,6 +123,20 @@ def test_faults_of_settings_together(tmp_path: Path, text: str, piece: str) -> N
     assert len(errors) == 1 and piece in errors[0], errors
 
 
+@pytest.mark.parametrize(
+    ("text", "piece"),
+    [
+        ('lr_scheduler_type = "linar"', "train.trl: TRL refuses these settings: linar is not a valid SchedulerType"),
+        ("steps_per_generation = 3\ngradient_accumulation_steps = 2", ""),
+    ],
+)
+def test_trl_itself_looks_at_its_arguments(tmp_path: Path, text: str, piece: str) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("trl")
+    errors = check_recipe(write(tmp_path, f"{GOOD}[train.trl]\n{text}\n")).errors
+    assert errors == () if not piece else (len(errors) == 1 and piece in errors[0]), errors
+
+
 def test_what_needs_a_gpu_or_a_download_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
