@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from palm_opt.align import load_recipe
+from palm_opt.align.base import precision
 from palm_opt.align.check import check_recipe
 from palm_opt.align.data import load_prompts
 from palm_opt.align.estimate import embedded_size, estimate, model_size
@@ -153,6 +154,8 @@ def test_what_needs_a_gpu_or_a_download_is_a_warning(tmp_path: Path, monkeypatch
         "rewards.judge.model: no-owner/no-judge is not on this machine yet",
     ):
         assert any(piece in warning for warning in found.warnings), piece
+    with pytest.raises(RecipeError, match="float16 needs a GPU"):
+        precision(dataclasses.replace(found.recipe.device, precision="float16"))
     assert found.estimate is not None and found.estimate.memory is None and found.estimate.trainings == 100
 
 
