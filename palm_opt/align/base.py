@@ -55,6 +55,8 @@ def precision(device: Device) -> str:
     """The number type to compute in: "float32", "bfloat16" or "float16"."""
     import torch
 
+    if device.precision == "float16" and not torch.cuda.is_available():
+        raise RecipeError("device.precision: float16 needs a GPU, and this machine has none")
     if device.precision != "auto":
         return device.precision
     return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"

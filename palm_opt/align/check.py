@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from palm_opt.align.data import PromptSet, read_rows, small_splits, split
 from palm_opt.align.draft import Draft, read_draft
@@ -48,6 +50,8 @@ def check_recipe(path: str | Path) -> Check:
     base = _check_base(draft, recipe, errors, warnings)
     _check_libraries(recipe, errors, warnings)
     gpu = _check_gpu(recipe, warnings)
+    if not errors and recipe.train.trl:
+        _check_trl(recipe, errors)
     if errors or prompts is None:
         return Check(draft.path, tuple(errors), tuple(warnings))
     work = estimate(recipe, prompts, base, gpu)
@@ -121,6 +125,22 @@ def _check_libraries(recipe: Recipe, errors: list[str], warnings: list[str]) -> 
         errors.append(f"train.report_to: {recipe.train.report_to} is not installed: pip install {reporters[-1]}")
     if recipe.device.vllm in ("colocate", "server") and not _found("vllm"):
         warnings.append("device.vllm: vllm is not installed here: pip install vllm")
+
+
+def _check_trl(recipe: Recipe, errors: list[str]) -> None:
+    """Have TRL itself look at further arguments: it knows their values."""
+    if not all(map(_found, ("torch", "trl"))):
+        return
+    from palm_opt.align.base import quiet
+    from palm_opt.align.trainers import Job, make_config
+
+    nothing: Any = None
+    weight = [1.0] * len(recipe.rewards)
+    try:
+        with quiet(recipe.device), tempfile.TemporaryDirectory() as folder:
+            make_config(Job(weight, recipe, nothing, nothing, nothing, nothing, Path(folder), recipe.train.steps))
+    except RecipeError as error:
+        errors.extend(error.faults)
 
 
 def _found(name: str) -> bool:

@@ -176,7 +176,7 @@ def _pool_size(recipe: Recipe, prompts: PromptSet) -> int:
 
 
 def _sampled(recipe: Recipe) -> int:
-    """Completions that one training samples, on all its devices together."""
+    """Completions that one training samples."""
     trl = recipe.train.trl
     steps = recipe.train.steps * trl.get("gradient_accumulation_steps", 1)
     return int(math.ceil(steps / trl.get("num_iterations", 1)) * recipe.train.batch)
@@ -211,9 +211,9 @@ def _memory(recipe: Recipe, base: ModelSize, adapter: int, prompt: int, gpu: boo
     cached = (base.number("num_key_value_heads") or heads) * (base.number("head_dim") or width // heads)
     number = {"float32": 4, "bfloat16": 2, "float16": 2}.get(recipe.device.precision, 2 if gpu else 4)
     trl, length = recipe.train.trl, prompt + recipe.generation.max_new_tokens
-    sequences = recipe.train.batch * (2 if _offline(recipe) else 1)
+    sequences = recipe.train.batch // recipe.launch.processes * (2 if _offline(recipe) else 1)
     rounds = max(1, trl.get("steps_per_generation", trl.get("gradient_accumulation_steps", 1)))
-    together = max(recipe.evaluation.batch, 0 if _offline(recipe) else recipe.train.batch * rounds)
+    together = max(recipe.evaluation.batch, 0 if _offline(recipe) else sequences * rounds)
     layer = 18 * width + 4 * inner
     kept = layers * width + layer if _recomputes(recipe, gpu) else layers * layer
     parts = {

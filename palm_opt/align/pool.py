@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,9 @@ def sample_pool(
     parts = [recipe.training_sha256, base.sha256, prompts.sha256]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     file = cache / f"pool-{key[:32]}.parquet" if cache else None
-    if key not in _pools:
+    if key in _pools:
+        return _pools[key]
+    with _alone(file):
         pool = _read(file) if file and file.is_file() else None
         if pool is None:
             rows = sample_of(prompts.train, recipe.train.pool)
@@ -78,9 +81,22 @@ def sample_pool(
             pool = Pool([row["prompt"] for row in rows], completions, scores.reshape(*shape, -1))
             if file:
                 _write(file, pool)
-        _pools.clear()
-        _pools[key] = pool
-    return _pools[key]
+    _pools.clear()
+    _pools[key] = pool
+    return pool
+
+
+@contextmanager
+def _alone(file: Path | None) -> Iterator[None]:
+    """One process at a time, so that workers that begin together sample one pool."""
+    if file is None:
+        yield
+        return
+    from filelock import FileLock
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock")):
+        yield
 
 
 def _write(file: Path, pool: Pool) -> None:

@@ -12,8 +12,10 @@ from palm_opt.align.base import Base, load_model, precision
 from palm_opt.align.data import PromptSet
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.rewards import RewardFunction
+from palm_opt.align.settings import TRAINERS
+from palm_opt.errors import RecipeError
 
-__all__ = ["Job", "arguments", "make_trainer"]
+__all__ = ["CURVE", "Job", "arguments", "make_config", "make_trainer"]
 
 CURVE = 50  #: logged points of a training, about
 
@@ -46,26 +48,42 @@ def arguments(job: Job) -> dict[str, Any]:
     return {**_common(job), **_ARGUMENTS[job.recipe.train.trainer](job), **job.recipe.train.trl}
 
 
-def _grpo(job: Job) -> Any:
-    from trl import GRPOConfig, GRPOTrainer
+def make_config(job: Job) -> Any:
+    """The TRL configuration of a job; needs its recipe, weight, steps and output only.
 
-    return _online(job, GRPOTrainer, GRPOConfig)
+    Raises
+    ------
+    RecipeError : TRL or transformers refuse a value.
+    """
+    import trl
+
+    try:
+        return getattr(trl, TRAINERS[job.recipe.train.trainer])(**arguments(job))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"train.trl: TRL refuses these settings: {reason}") from error
+
+
+def _grpo(job: Job) -> Any:
+    from trl import GRPOTrainer
+
+    return _online(job, GRPOTrainer)
 
 
 def _rloo(job: Job) -> Any:
-    from trl import RLOOConfig, RLOOTrainer
+    from trl import RLOOTrainer
 
-    return _online(job, RLOOTrainer, RLOOConfig)
+    return _online(job, RLOOTrainer)
 
 
-def _online(job: Job, trainer: Any, config: Any) -> Any:
+def _online(job: Job, trainer: Any) -> Any:
     """A trainer that samples as it goes and calls the rewards."""
     from datasets import Dataset
 
     return trainer(
         model=load_model(job.base, job.recipe.device),
         reward_funcs=list(job.rewards),
-        args=config(**arguments(job)),
+        args=make_config(job),
         train_dataset=Dataset.from_list(list(job.prompts.train)),
         processing_class=job.tokenizer,
         peft_config=_lora(job.recipe),
@@ -76,9 +94,9 @@ def _dpo_rerank(job: Job) -> Any:
     """DPO on the shared pool, re-ranked by w.r: cheaper, but it sees samples of the base model only."""
     from accelerate.utils import broadcast_object_list
     from datasets import Dataset
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOTrainer
 
-    args = DPOConfig(**arguments(job))  # first: it sets up the processes
+    args = make_config(job)  # first: it sets up the processes
     pairs: list[Any] = [None]
     if args.process_index == 0:
         from palm_opt.align.pool import sample_pool

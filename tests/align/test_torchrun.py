@@ -77,8 +77,8 @@ def test_two_processes_train_one_adapter(tmp_path: Path) -> None:
         assert first[name]["curve"] == second[name]["curve"]
         adapter = sorted(item.name for item in (tmp_path / name).iterdir())
         assert adapter == ["adapter_config.json", "adapter_model.safetensors"]
-    assert first["a"]["scored"] == second["a"]["scored"] == 6 * 8  # each samples its own batch
-    assert first["b"]["scored"] == second["b"]["scored"] == 2 * 8  # resumed from step 4
+    assert first["a"]["scored"] == second["a"]["scored"] == 6 * 4  # half of the batch each
+    assert first["b"]["scored"] == second["b"]["scored"] == 2 * 4  # resumed from step 4
     weights = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in "ab"]
     assert weights[0] == weights[1] and first["a"]["curve"] == first["b"]["curve"]
     # the pool is sampled by the first process only

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from palm_opt.align import load_recipe
+from palm_opt.align.base import precision
 from palm_opt.align.check import check_recipe
 from palm_opt.align.data import load_prompts
 from palm_opt.align.estimate import embedded_size, estimate, model_size
@@ -123,6 +124,20 @@ def test_faults_of_settings_together(tmp_path: Path, text: str, piece: str) -> N
     assert len(errors) == 1 and piece in errors[0], errors
 
 
+@pytest.mark.parametrize(
+    ("text", "piece"),
+    [
+        ('lr_scheduler_type = "linar"', "train.trl: TRL refuses these settings: linar is not a valid SchedulerType"),
+        ("steps_per_generation = 3\ngradient_accumulation_steps = 2", ""),
+    ],
+)
+def test_trl_itself_looks_at_its_arguments(tmp_path: Path, text: str, piece: str) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("trl")
+    errors = check_recipe(write(tmp_path, f"{GOOD}[train.trl]\n{text}\n")).errors
+    assert errors == () if not piece else (len(errors) == 1 and piece in errors[0]), errors
+
+
 def test_what_needs_a_gpu_or_a_download_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
@@ -139,6 +154,8 @@ def test_what_needs_a_gpu_or_a_download_is_a_warning(tmp_path: Path, monkeypatch
         "rewards.judge.model: no-owner/no-judge is not on this machine yet",
     ):
         assert any(piece in warning for warning in found.warnings), piece
+    with pytest.raises(RecipeError, match="float16 needs a GPU"):
+        precision(dataclasses.replace(found.recipe.device, precision="float16"))
     assert found.estimate is not None and found.estimate.memory is None and found.estimate.trainings == 100
 
 
