@@ -2,7 +2,7 @@
 
     python bench/kill.py --runs 50 --json bench/results/kill.json
 
-The recipe is examples/embedded.toml with fewer steps, prompts and tokens, and a budget of four weights. Every attempt is
+The recipe is examples/embedded.toml with fewer steps, prompts and tokens, and a budget of four weights. An attempt is
 a process of its own, forked from one that has loaded the libraries (to load them takes longer than the run), and draws
 no figures (they would take as long as all else). It is killed after a time drawn uniformly between 0 and that of the
 quiet run, in CPU seconds, for the machine may be busy; the next one resumes. Exit code 1 if a run did not finish, a
