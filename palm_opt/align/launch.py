@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -301,7 +303,7 @@ def _ray(session: Session) -> Iterator[Submit]:
     ours = not ray.is_initialized()
     if ours:
         own = {"num_cpus": cpus * launch.workers, "object_store_memory": _OBJECT_STORE, "include_dashboard": False}
-        ray.init(launch.address, log_to_driver=False, logging_level=logging.ERROR, **(own if local else {}))
+        _join(launch.address, own if local else {})
     needs = {"num_cpus": cpus, "num_gpus": launch.gpus, "max_retries": launch.retries, "retry_exceptions": [Crash]}
     remote = ray.remote(**needs)(attempt)
     references: list[Any] = []
@@ -328,3 +330,14 @@ def _ray(session: Session) -> Iterator[Submit]:
         if ours:
             ray.shutdown()
         pool.shutdown(cancel_futures=True)
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    import ray
+
+    try:
+        if match := re.fullmatch(r"([\w.-]+):(\d{1,5})", address):  # ray waits for minutes, then ends the process
+            socket.create_connection((match[1], int(match[2])), timeout=10).close()
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (OSError, OverflowError, ValueError, RuntimeError) as error:
+        raise PalmError(f"launch.address: no Ray cluster at {address}: {str(error).splitlines()[0]}") from error

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,9 @@ from tests.align.tiny import RECIPE, WEIGHTS
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
     pytest.importorskip(_library)
+
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # Ray's name for "the loopback device only"
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 ROOT = Path(__file__).resolve().parents[2]
 MORTAL = """
@@ -113,6 +121,67 @@ def test_a_ray_cluster_trains_the_same_adapters_though_workers_are_killed(
     assert_same(found, inline)
     assert sorted(name for event, name in events(found.path) if event == "result") == ["w-0-100", "w-100-0", "w-50-50"]
     assert not ray.is_initialized()
+
+
+def test_a_lost_node_costs_one_attempt(mortal: Path, inline: Portfolio, tmp_path: Path) -> None:
+    """A Ray cluster of three nodes on this machine, joined by address; one is killed while it trains."""
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'palm_opt[ray]'")
+    from ray.cluster_utils import Cluster
+
+    settings = {"include_dashboard": False, "object_store_memory": 100 * 2**20}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **settings})
+    try:
+        nodes = [cluster.add_node(num_cpus=1, **settings) for _ in range(2)]
+        recipe = launched(mortal, "ray", workers=2, address=cluster.address)
+        ranks = mortal.with_name("ranks")
+        ranks.unlink(missing_ok=True)
+
+        def lose_a_node() -> None:
+            deadline = time.monotonic() + 300
+            while not ranks.exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            cluster.remove_node(nodes[0], allow_graceful=False)
+
+        thread = threading.Thread(target=lose_a_node)
+        thread.start()
+        found = align(WEIGHTS, recipe, tmp_path / "p", progress=lambda line: None)
+        thread.join()
+        assert_same(found, inline)
+        assert len(ranks.read_text().split()) > 3
+    finally:
+        cluster.shutdown()
+
+
+def test_no_cluster_at_the_address_is_told_at_once(mortal: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'palm_opt[ray]'")
+    recipe = launched(mortal, "ray", address="127.0.0.1:7")
+    with pytest.raises(PalmError, match=r"^launch\.address: no Ray cluster at 127\.0\.0\.1:7: "):
+        align(WEIGHTS[:1], recipe, tmp_path / "p", progress=lambda line: None)
+
+
+def test_workers_end_with_the_process_that_was_killed(mortal: Path, tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    recipe, out = launched(mortal, "process", workers=2), tmp_path / "p"
+    ranks = mortal.with_name("ranks")
+    ranks.unlink(missing_ok=True)
+    code = f"import palm_opt\npalm_opt.align({WEIGHTS[:2]!r}, {str(recipe)!r}, {str(out)!r})\n"
+
+    def workers() -> list[int]:
+        found = psutil.process_iter(["pid", "cmdline"])
+        return [p.info["pid"] for p in found if any(str(out / "adapters") in part for part in p.info["cmdline"] or ())]
+
+    deadline = time.monotonic() + 300
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE) as process:
+        while not ranks.exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        assert len(workers()) >= 2
+        process.kill()
+    while workers():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    align(WEIGHTS[:2], mortal, out, progress=lambda line: None)
+    assert sorted(item.name for item in (out / "adapters").iterdir()) == ["w-100-0", "w-50-50"]
 
 
 def test_torchrun_trains_one_adapter_in_two_processes(mortal: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from palm_opt.align import Portfolio
-from palm_opt.align.store import Store, read_journal
+from palm_opt.align.store import Store, new_workplace, read_journal, seal
 from palm_opt.errors import StoreError
 
 SUBJECT = {"recipe": "r", "base model": "b", "data": "d"}
@@ -272,6 +272,71 @@ def test_a_damaged_journal_line_is_refused(tmp_path: Path) -> None:
     journal.write_text(text.replace('"event":"intent"', '"event":"extent"'))
     with pytest.raises(StoreError, match="line 2"), Store.open(tmp_path, SUBJECT):
         pass
+
+
+def test_a_line_that_is_lost_doubled_or_moved_is_refused(tmp_path: Path) -> None:
+    with Store.open(tmp_path, SUBJECT) as store:
+        store.train("w-25-75", "k", WEIGHT, work)
+    journal = tmp_path / "journal.jsonl"
+    one, two, three = journal.read_text().splitlines(keepends=True)
+    for lines, number in (((one, three), 2), ((one, two, two, three), 3), ((one, three, two), 2), ((two, three), 1)):
+        journal.write_text("".join(lines))
+        with pytest.raises(StoreError, match=f"line {number}: damaged"):
+            read_journal(journal)
+
+
+def test_what_a_power_failure_leaves_at_the_end_is_dropped_and_nothing_else(tmp_path: Path) -> None:
+    with Store.open(tmp_path, SUBJECT) as store:
+        store.train("w-25-75", "k", WEIGHT, work)
+    journal = tmp_path / "journal.jsonl"
+    data = journal.read_bytes()
+    last = data.rindex(b"\n", 0, -1) + 1
+    journal.write_bytes(data[:last] + b"\0" * (len(data) - last - 1) + b"\n")  # grown before it was filled
+    assert read_journal(journal)[1] == last
+    journal.write_bytes(data.replace(b'"event":"result"', b'"event":"resume"'))
+    with pytest.raises(StoreError, match="line 3: damaged"):
+        read_journal(journal)
+
+
+def test_a_killed_run_leaves_no_lock(tmp_path: Path) -> None:
+    code = (
+        "import os, signal\nfrom palm_opt.align.store import Store\n"
+        f"with Store.open({str(tmp_path)!r}, {SUBJECT!r}): os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == -9
+    with Store.open(tmp_path, SUBJECT):
+        pass
+
+
+def test_a_training_that_nobody_adopted_is_adopted_by_the_next_run(tmp_path: Path) -> None:
+    with Store.open(tmp_path, SUBJECT) as store:
+        store.intend("w-25-75", "k", WEIGHT)
+        place, other = new_workplace(tmp_path), new_workplace(tmp_path)
+        seal(place, "k", work(place / "adapter"))
+        seal(other, "unknown", work(other / "adapter"))  # no intent: nothing is known about it
+        (new_workplace(tmp_path) / "adapter" / "adapter_model.safetensors").write_bytes(b"unfinished")
+    with Store.open(tmp_path, SUBJECT) as store:
+        result = store.entry("result", "k")
+        assert result is not None and result["seconds"] == 1.0
+        assert store.finished("w-25-75", "k")
+    assert [item.name for item in (tmp_path / "adapters").iterdir()] == ["w-25-75"]
+
+
+def test_a_changed_recipe_is_shown_key_by_key(tmp_path: Path) -> None:
+    settings = {"seed": 0, "train": {"steps": 24, "beta": 0.1}, "rewards": [{"name": "a"}]}
+    with Store.open(tmp_path, {**SUBJECT, "recipe": settings}):
+        pass
+    changed = {"seed": 0, "train": {"steps": 30, "beta": 0.1, "warm": 5}, "rewards": [{"name": "b"}]}
+    with (
+        pytest.raises(StoreError) as caught,
+        Store.open(tmp_path, {**SUBJECT, "recipe": changed}),
+    ):
+        pass
+    assert str(caught.value) == (
+        f"{tmp_path}: written by a run with another recipe (train.steps: 24 then, 30 now; "
+        'rewards.0.name: "a" then, "b" now; train.warm: not set then, 5 now); use another --out, or that recipe again'
+    )
 
 
 def test_another_recipe_is_refused(tmp_path: Path) -> None:
