@@ -181,7 +181,7 @@ def _manifest(session: Session, pool: Sequence[Candidate], entries: Entries, pro
         "format": FORMAT,
         "version": 1,
         "base_model": {"name": base.name, "revision": base.revision, "sha256": base.sha256},
-        "rewards": [{"name": r.name, "function": r.function, "low": r.low, "high": r.high} for r in recipe.rewards],
+        "rewards": [{"name": r.name, "function": r.source, "low": r.low, "high": r.high} for r in recipe.rewards],
         "beta": recipe.train.beta,
         "objective": "reward_minus_kl" if promise is not None and promise.reference == "gibbs" else "reward",
         "reference": "pool" if promise is None else promise.reference,

@@ -86,9 +86,16 @@ def run(
     The whole way from a recipe to a certified portfolio directory, with as few trainings as the promise needs.
     --epsilon and --delta replace the recipe's. Resumable; Ctrl-C leaves what is proved so far.
     """
+    from palm_opt.align import Portfolio
     from palm_opt.align import run as run_recipe
 
-    _print_portfolio(run_recipe(recipe, out, epsilon, delta), json)
+    try:
+        portfolio = run_recipe(recipe, out, epsilon, delta)
+    except KeyboardInterrupt:
+        if (out / "portfolio.json").is_file():
+            _print_portfolio(Portfolio.load(out), json)
+        raise
+    _print_portfolio(portfolio, json)
 
 
 def route(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +15,7 @@ from palm_opt.align import Portfolio, align, run
 from palm_opt.align.store import read_journal
 from tests.align.tiny import RECIPE
 
+ROOT = Path(__file__).resolve().parents[2]
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
     pytest.importorskip(_library)
 
@@ -86,3 +92,20 @@ def test_later_rounds_start_from_the_nearest_adapter(recipe: Path, tmp_path: Pat
     before = (out / "journal.jsonl").read_bytes()
     assert run(file, out, progress=lambda line: None).members == portfolio.members
     assert (out / "journal.jsonl").read_bytes() == before
+
+
+def test_ctrl_c_leaves_what_is_proved_and_the_certify_split_unopened(recipe: Path, tmp_path: Path) -> None:
+    file, out = recipe.with_name("interrupted.toml"), tmp_path / "p"
+    file.write_text(restless("").replace("trainings = 4", "trainings = 9"))
+    command = [sys.executable, "-m", "palm_opt.cli", "run", str(file), "--out", str(out), "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 240
+        while not (out / "portfolio.json").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said, complaint = process.communicate(timeout=240)
+    assert process.returncode == 130, complaint
+    document = json.loads(said)
+    assert document["run"]["stop"] == "interrupted" and document["statistical"] is None
+    assert not (out / "looks.json").exists() and Portfolio.load(out).has("certificate.json")
