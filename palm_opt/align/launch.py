@@ -30,7 +30,7 @@ from palm_opt.align.checkpoints import discard_checkpoints
 from palm_opt.align.data import PromptSet
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.rewards import RewardFunction
-from palm_opt.align.store import Store, new_workplace
+from palm_opt.align.store import Store, disk_faults, new_workplace
 from palm_opt.errors import BackendNotFound, PalmError
 from palm_opt.storage import write_json
 
@@ -224,20 +224,21 @@ def attempt(task: dict[str, Any], workers: _Workers | None = None) -> Path:
     PalmError : it met a fault. Crash : it died. Both name the adapter and the file with the worker's output.
     """
     out, name = Path(task["out"]), task["name"]
-    place, log = new_workplace(out), _log(out, name)
-    try:
-        write_json(place / "task.json", task)
-        log.parent.mkdir(exist_ok=True)
-        code = (workers or _Workers()).run(_command(task, place), _environment(task), log)
-        if code == 0:
-            return place
-        where = f"its output: {log}"
-        if (place / FAULT).is_file():
-            raise PalmError(f"{name}: {(place / FAULT).read_text(encoding='utf-8')} ({where})")
-        raise Crash(f"{name}: {_last_line(log) if code > 0 else signal.Signals(-code).name} ({where})")
-    except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
-        raise
+    with disk_faults(out):
+        place, log = new_workplace(out), _log(out, name)
+        try:
+            write_json(place / "task.json", task)
+            log.parent.mkdir(exist_ok=True)
+            code = (workers or _Workers()).run(_command(task, place), _environment(task), log)
+            if code == 0:
+                return place
+            where = f"its output: {log}"
+            if (place / FAULT).is_file():
+                raise PalmError(f"{name}: {(place / FAULT).read_text(encoding='utf-8')} ({where})")
+            raise Crash(f"{name}: {_last_line(log) if code > 0 else signal.Signals(-code).name} ({where})")
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
 
 
 def _command(task: dict[str, Any], place: Path) -> list[str]:
