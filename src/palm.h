@@ -83,7 +83,7 @@ void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const d
  *
  *     log Z,  KL(pi || q) = sum_y pi(y) log(pi(y) / q(y)),  R_k = sum_y pi(y) r_k(y):
  *
- * beta log Z is the optimum of w.R - beta KL. One pass over the scores for 64 weights at a time; nothing overflows, whatever the
+ * beta log Z is the optimum of w.R - beta KL. One pass over the scores for 64 weights; nothing overflows, whatever the
  * size of w.r / beta. Each sum is in the order of the prompts, its rounding errors apart.
  *
  *   prompts     number of prompts (>= 0)

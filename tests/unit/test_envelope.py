@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from palm_opt import _core
 from palm_opt.search.bounds import OuterBound
+from palm_opt.search.conditional import _corner_weights
 from palm_opt.search.envelope import Envelope, exact_corner, scale_exponents
 from tests import envelope_twins as twins
 
@@ -188,3 +189,14 @@ def test_bindings_check_shapes() -> None:
         corners.remove(7)
     with pytest.raises(ValueError, match="outer"):
         corners.top(outer, 0.0)
+
+
+def test_weights_of_corners_are_right_to_the_last_bits() -> None:
+    """What the certificate's multipliers are made of: solved in floats for all corners, against integers."""
+    rng = np.random.default_rng(0)
+    for d in (1, 2, 4, 6):
+        envelope, _ = build(np.abs(rng.normal(size=(12, d))))
+        active = envelope.corners.arrays["active"][envelope.alive()]
+        for row, weight in zip(active, _corner_weights(envelope, active), strict=True):
+            exact, _ = exact_corner(row.tolist(), envelope.integers)
+            np.testing.assert_allclose(weight, [float(Fraction(x, sum(exact))) for x in exact], rtol=1e-11, atol=0)
