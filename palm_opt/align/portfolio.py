@@ -95,7 +95,9 @@ class Portfolio:
         for name, digest in document["files"].items():
             file = safe_file(path, name)
             if (check or not name.startswith("adapters/")) and file_sha256(file) != digest:
-                raise StoreError(f"{file}: its SHA-256 is not the one in {MANIFEST}: damaged or changed")
+                raise StoreError(
+                    f"{file}: its SHA-256 is not the one in {MANIFEST}: damaged or changed; if a run was killed here, run it again"
+                )
         for member in portfolio.members:
             if member.adapter is not None:
                 _check_adapter(path, member.adapter, document["files"])
