@@ -96,7 +96,8 @@ class Portfolio:
             file = safe_file(path, name)
             if (check or not name.startswith("adapters/")) and file_sha256(file) != digest:
                 raise StoreError(
-                    f"{file}: its SHA-256 is not the one in {MANIFEST}: damaged or changed; if a run was killed here, run it again"
+                    f"{file}: its SHA-256 is not the one in {MANIFEST}: damaged or changed; if a run was killed "
+                    "here, run it again"
                 )
         for member in portfolio.members:
             if member.adapter is not None:

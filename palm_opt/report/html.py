@@ -14,7 +14,7 @@ import numpy as np
 
 from palm_opt.errors import BackendNotFound
 from palm_opt.report import figures
-from palm_opt.report.training import curves_figure, promises, search_figures, verify_commands
+from palm_opt.report.training import curves_figure, promises, run_headline, search_figures, verify_commands
 from palm_opt.report.wording import headline, number, proof, shares, weight_text
 from palm_opt.storage import write_text
 from palm_opt.values import ValueMatrix
@@ -60,11 +60,11 @@ def write_report(
 
         return portfolio_report(path)
     missing = _missing_libraries(portfolio is None)
-    heading = headline(values, result)
+    heading = run_headline(portfolio) if hasattr(portfolio, "run") and portfolio.run else headline(values, result)
     manifest = _manifest(portfolio)
     parts = [
         _header(heading, title, result),
-        _tiles(values, result),
+        _tiles(values, result, portfolio),
         _promised(portfolio),
         _members(values, result, manifest),
         missing,
@@ -132,7 +132,7 @@ def _header(heading: str, title: str | None, result: Result | Certified) -> str:
     return f'<header>{kicker}<h1>{_text(heading)}</h1><p>{badge}<span class="note">{note}</span></p></header>'
 
 
-def _tiles(values: ValueMatrix, result: Result | Certified) -> str:
+def _tiles(values: ValueMatrix, result: Result | Certified, portfolio: Any) -> str:
     if not result.indices:
         return ""
     rewards = "1 reward" if values.d == 1 else f"{values.d} rewards"
@@ -148,10 +148,17 @@ def _tiles(values: ValueMatrix, result: Result | Certified) -> str:
         unit = "member" if bound == 1 else "members"
         tiles.append(("proved needed", number(bound), unit if values.unit_costs else "least cost"))
     where = weight_text(result.worst_weight, values.rewards)
+    if getattr(portfolio, "reference", "pool") != "pool":  # the heading has the promise, against more than the pool
+        tiles.append(("worst regret", number(result.regret), f"against the best measured policy, at {where}"))
+        return _tile_row(tiles)
     tiles.append(("worst regret", number(result.regret), f"at {where}"))
     promised = number(result.delta) if result.epsilon == 0 else f"{number(100 * result.epsilon)} %"
     plus = "delta, in units of the scale" if result.epsilon == 0 else f"epsilon, with delta {number(result.delta)}"
     tiles.append(("tolerance", promised, plus))
+    return _tile_row(tiles)
+
+
+def _tile_row(tiles: Sequence[tuple[str, str, str]]) -> str:
     cells = "\n".join(
         f"<div><dt>{_text(label)}</dt><dd>{_text(value)}<small>{_text(note)}</small></dd></div>"
         for label, value, note in tiles

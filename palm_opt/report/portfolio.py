@@ -40,7 +40,7 @@ def portfolio_report(directory: str | Path) -> Path:
     portfolio = Portfolio.load(root, check=False)
     values = _values(portfolio)
     result = _result(portfolio, values)
-    frontier = quick_frontier(values, result)
+    frontier = quick_frontier(values, result, certified=portfolio.run is not None)
     title = f"{root.resolve().name}: policies trained from {portfolio.base_model['name']}"
     path = write_report(root / "report.html", values, result, frontier, portfolio, title)
     document = json.loads((root / MANIFEST).read_bytes())
@@ -120,11 +120,16 @@ def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
     )
 
 
-def quick_frontier(values: ValueMatrix, result: Result | Certified) -> list[Result] | None:
-    """Return the size-quality trade-off of the pool at the result's epsilon, where that is a matter of seconds."""
+def quick_frontier(values: ValueMatrix, result: Result | Certified, certified: bool = False) -> list[Result] | None:
+    """Return the size-quality trade-off of the pool at the result's epsilon, where that is a matter of seconds.
+
+    For a given portfolio (`palm_opt.certify`), which is no answer to the question of size, only if `certified` is set.
+    """
     from palm_opt.frontier import frontier
 
-    if values.n > _FRONTIER_ROWS or not values.unit_costs or isinstance(result, Certified) or not result.indices:
+    if values.n > _FRONTIER_ROWS or not values.unit_costs or not result.indices:
+        return None
+    if isinstance(result, Certified) and not certified:
         return None
     document: dict[str, Any] = dict(result.certificate or {})
     return frontier(

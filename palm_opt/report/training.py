@@ -19,10 +19,23 @@ if TYPE_CHECKING:
 
     from palm_opt.align.portfolio import Portfolio
 
-__all__ = ["curves_figure", "promises", "search_figures", "verify_commands"]
+__all__ = ["curves_figure", "promises", "run_headline", "search_figures", "verify_commands"]
 
 _LARGEST_CURVE = 1000  # points
 Picture = tuple["Figure", str, str]  #: figure, alternative text, caption
+
+
+def run_headline(portfolio: Portfolio) -> str:
+    """One sentence: what a training run promises, and how small the portfolio is proved to be."""
+    size, how = len(portfolio.members), portfolio.run
+    assert how is not None and portfolio.epsilon is not None and portfolio.delta is not None
+    text = (
+        f"{size} polic{'y' if size == 1 else 'ies'} serve{'s' * (size == 1)} every preference "
+        f"{promise(portfolio.epsilon, portfolio.delta)} {REFERENCES[portfolio.reference]}"
+    )
+    if size <= how["lower_bound"]:
+        return f"{text}; no smaller portfolio of the measured policies does."
+    return f"{text}; at least {at_least(how['lower_bound'])} of the measured policies are needed."
 
 
 def promises(portfolio: Portfolio) -> list[tuple[str, str]]:
