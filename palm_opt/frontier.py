@@ -17,7 +17,8 @@ from palm_opt.certify import least_tolerance as least_kept
 from palm_opt.cover import Pool
 from palm_opt.errors import ProblemError
 from palm_opt.exact import Weight
-from palm_opt.generation import Callback, Outcome, Search
+from palm_opt.generation import Callback, Search
+from palm_opt.outcome import Outcome
 from palm_opt.result import Progress, Result, Settings, Status, Stop
 from palm_opt.separation import separate
 from palm_opt.values import ValueMatrix

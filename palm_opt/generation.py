@@ -8,29 +8,28 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt import certificate as checker
 from palm_opt.backends import Budget, SolveCover, load
 from palm_opt.backends.greedy import solve_cover as greedy
 from palm_opt.bounds import SizeProof, infeasible
 from palm_opt.cover import DOUBT, Cover, Pool, Witnesses
 from palm_opt.exact import Weight
 from palm_opt.local import LocalSearch
-from palm_opt.proof import Quality, assemble, check_quality, everything, prove_quality
+from palm_opt.outcome import Outcome
+from palm_opt.proof import Quality, check_quality, everything
 from palm_opt.relaxation import Point, Relaxation
-from palm_opt.result import Progress, Result, Settings, Status, Stop
+from palm_opt.result import Progress, Settings, Stop
 from palm_opt.separation import separate
 from palm_opt.simplex import snap, start
 from palm_opt.sweep import sweep
 from palm_opt.tree import Tree
 
-__all__ = ["Callback", "Outcome", "Search"]
+__all__ = ["Callback", "Search"]
 
 Callback = Callable[[Progress], Any]
 
@@ -48,64 +47,6 @@ class _Stopped(Exception):
     def __init__(self, stop: Stop) -> None:
         super().__init__(stop)
         self.stop = stop
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a search ended with; `result` makes the certificate of it and has it checked.
-
-    members, quality : the incumbent (none: empty) and why it keeps the promise; size : what is proved of its cost.
-    weights : witness weights that a search at similar tolerances may begin with.
-    began : on the clock of time.monotonic.
-    """
-
-    pool: Pool
-    members: tuple[int, ...]
-    quality: Quality | None
-    size: SizeProof
-    stop: Stop
-    claimed: float | None
-    backend: str
-    settings: Settings
-    began: float
-    weights: tuple[Weight, ...]
-    info: dict[str, int]
-
-    def result(self) -> Result:
-        """The result: its status says what the exact checker accepted."""
-        pool, values, members = self.pool, self.pool.values, self.members
-        impossible = self.size.bound == math.inf
-        worst = np.full(values.d, 1 / values.d)
-        document = None
-        if members and self.quality is not None:
-            worst = self.quality.weight
-            document = assemble(pool, members, prove_quality(pool, members, self.settings.threads), self.size)
-        elif impossible:
-            weight = np.array(self.size.nodes[0][1], dtype=np.float64)
-            worst = weight / weight.sum()
-            document = assemble(pool, (), [], self.size)
-        status = Status.UNKNOWN
-        if document is not None:
-            proved = checker.check(document, values.problem())  # raises if any claim fails: never returned unproved
-            optimal = proved.lower_bound >= proved.cost
-            status = Status.INFEASIBLE if impossible else Status.OPTIMAL if optimal else Status.FEASIBLE
-        return Result(
-            status=status,
-            stop=self.stop,
-            members=tuple(values.names[i] for i in members),
-            indices=members,
-            cost=float(pool.cost(members)) if members else math.inf,
-            lower_bound=float(self.size.bound),
-            epsilon=pool.epsilon,
-            delta=pool.delta,
-            regret=self.quality.regret if self.quality is not None else math.inf,
-            worst_weight=worst,
-            certificate=document,
-            claimed_bound=self.claimed,
-            backend=self.backend,
-            seconds=time.monotonic() - self.began,
-            info=self.info,
-        )
 
 
 class Search:
