@@ -193,9 +193,21 @@ class Loop:
             where = "; ".join(weight_text(weight, names) for weight in weights)
             self.session.say(
                 f"{trained} trained: worst regret {number(steering.gap)} at most, {number(self.delta)} wanted; "
-                f"next: {where}"
+                f"next: {where}{self._outlook(trained, spent)}"
             )
         return [tuple(weight.tolist()) for weight in weights], None
+
+    def _outlook(self, trained: int, spent: float) -> str:
+        """What the budget leaves at most: the number of trainings and, at their mean length so far, the time."""
+        budget = self.recipe.budget
+        mean = spent / trained
+        left = [budget.trainings - trained] if budget.trainings else []
+        if budget.hours and mean > 0:
+            left.append(math.ceil((budget.hours - spent) / mean))
+        if not left:
+            return ""
+        minutes = 60 * mean * min(left) / self.recipe.launch.workers
+        return f"; at most {min(left)} more, about {number(minutes, 2)} minutes of training"
 
     def _promise(self, state: State, stop: str) -> Promise:
         """The fewest members of the pool, and the proof: against the reference, or against the pool while d unit
