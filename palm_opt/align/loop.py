@@ -34,6 +34,7 @@ __all__ = ["Loop", "first_round"]
 Array = NDArray[np.float64]
 _ROUNDING = 1e-9
 _IDEAL = 0.1  # of delta: what is lost by bounding the closed form from finitely many weights
+_FINEST = 1e-4  # a finer bound of the closed form would need too many weights; delta = 0 endlessly many
 _CHOOSING = 60.0  # seconds for choosing the fewest members; longer proves nothing that a user waits for
 
 
@@ -66,7 +67,7 @@ class Loop:
         """
         if not self.session.rounds():
             first = first_round(self.recipe, self._planned() if self.recipe.plan.responses else ())
-            self.session.ask((weight, None) for weight in first)
+            self.session.ask((weight, None) for weight in first[: self.recipe.budget.trainings or None])
         state: State | None = None
         try:
             while True:
@@ -153,7 +154,7 @@ class Loop:
     def _ideal(self) -> list[tuple[Array, Array]]:
         """Weights and Gibbs policies that bound the closed form everywhere to a fraction of delta."""
         table, beta = self.session.reference(), self.recipe.train.beta
-        search = Search(table.d, self.epsilon, _IDEAL * self.delta, (0.0, 0.0))
+        search = Search(table.d, self.epsilon, max(_IDEAL * self.delta, _FINEST), (0.0, 0.0))
         told = []
         while (weight := search.ask()) is not None:
             value = gibbs(table, weight[None], beta).values[0]
