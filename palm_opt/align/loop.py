@@ -124,13 +124,14 @@ class Loop:
         if state.steering.own is not None or not math.isfinite(state.steering.gap):
             return False
         names = [candidate.name for candidate in state.candidates]
-        done = {tuple(entry["weight"]) for entry in self.session.store.entries("blended")}
+        done = {tuple(soup["weight"]) for soup in self.session.blended()}
         soups = []
         for weight in weights:
             parts = [(names[i], share) for i, share in state.steering.blend(np.array(weight))]
             if len(parts) > 1 and tuple(x.hex() for x in weight) not in done:
                 soups.append((weight, parts))
-        self.session.blend(soups)
+        if soups:
+            self.session.blend(soups)  # all in one line: a kill in between would leave half a round
         return bool(soups)
 
     def _steering(self, array: Array, weights: Sequence[Array | None], entries: Sequence[dict[str, Any]]) -> Steering:
