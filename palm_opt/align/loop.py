@@ -34,6 +34,7 @@ __all__ = ["Loop", "first_round"]
 Array = NDArray[np.float64]
 _ROUNDING = 1e-9
 _IDEAL = 0.1  # of delta: what is lost by bounding the closed form from finitely many weights
+_FINEST = 1e-4  # a finer bound of the closed form would need too many weights; delta = 0 endlessly many
 _CHOOSING = 60.0  # seconds for choosing the fewest members; longer proves nothing that a user waits for
 
 
@@ -66,7 +67,7 @@ class Loop:
         """
         if not self.session.rounds():
             first = first_round(self.recipe, self._planned() if self.recipe.plan.responses else ())
-            self.session.ask((weight, None) for weight in first)
+            self.session.ask((weight, None) for weight in first[: self.recipe.budget.trainings or None])
         state: State | None = None
         try:
             while True:
@@ -123,13 +124,14 @@ class Loop:
         if state.steering.own is not None or not math.isfinite(state.steering.gap):
             return False
         names = [candidate.name for candidate in state.candidates]
-        done = {tuple(entry["weight"]) for entry in self.session.store.entries("blended")}
+        done = {tuple(soup["weight"]) for soup in self.session.blended()}
         soups = []
         for weight in weights:
             parts = [(names[i], share) for i, share in state.steering.blend(np.array(weight))]
             if len(parts) > 1 and tuple(x.hex() for x in weight) not in done:
                 soups.append((weight, parts))
-        self.session.blend(soups)
+        if soups:
+            self.session.blend(soups)  # all in one line: a kill in between would leave half a round
         return bool(soups)
 
     def _steering(self, array: Array, weights: Sequence[Array | None], entries: Sequence[dict[str, Any]]) -> Steering:
@@ -153,7 +155,7 @@ class Loop:
     def _ideal(self) -> list[tuple[Array, Array]]:
         """Weights and Gibbs policies that bound the closed form everywhere to a fraction of delta."""
         table, beta = self.session.reference(), self.recipe.train.beta
-        search = Search(table.d, self.epsilon, _IDEAL * self.delta, (0.0, 0.0))
+        search = Search(table.d, self.epsilon, max(_IDEAL * self.delta, _FINEST), (0.0, 0.0))
         told = []
         while (weight := search.ask()) is not None:
             value = gibbs(table, weight[None], beta).values[0]

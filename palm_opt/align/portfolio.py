@@ -23,6 +23,7 @@ _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 _ADAPTER = frozenset({"adapter_config.json", "adapter_model.safetensors", "training.json"})
 _PROOFS = ("certificate.json", "certificate-statistical.json")
 _TOP = frozenset({"values.csv", "answers.csv", "evaluation.parquet", *_PROOFS, "report.html"})
+_REFERENCES, _OBJECTIVES = ("pool", "oracle", "gibbs"), ("reward", "reward_minus_kl")
 _OPTIONAL = ("run", "statistical")  # tables, or null, or left out
 _KEYS = {
     "format": str, "version": int, "base_model": dict, "rewards": list, "beta": float, "objective": str,
@@ -193,10 +194,18 @@ def _parse(path: Path, document: dict[str, Any]) -> Portfolio:
             raise ValueError("members: expected at least one, with distinct names")
         promise = document["tolerances"]
         epsilon, delta = (None if promise[key] is None else _number(promise[key]) for key in ("epsilon", "delta"))
+        if not 0 <= (epsilon or 0.0) < 1 or (delta or 0.0) < 0:
+            raise ValueError("tolerances: expected 0 <= epsilon < 1 and delta >= 0")
+        if document["reference"] not in _REFERENCES or document["objective"] not in _OBJECTIVES:
+            raise ValueError("expected another reference or objective")
+        if not isinstance(document["base_model"]["name"], str):
+            raise ValueError("base_model: expected a name")
+        if not isinstance(document["measured"].get("clipped", {}), dict):
+            raise ValueError("measured: clipped: expected one number a reward")
         beta = _number(document["beta"])
         how = None if document.get("run") is None else _how(document["run"])
         statistical = None if document.get("statistical") is None else _statistical(document["statistical"])
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise StoreError(f"{where}: {type(error).__name__}: {error}") from error
     return Portfolio(
         path, tuple(names), ranges, beta, members, document["base_model"], epsilon, delta,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palm_opt._version import __version__
 from palm_opt.align.portfolio import FORMAT, MANIFEST, Portfolio
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.session import SPLITS, Candidate, Session
+from palm_opt.align.store import file_sha256
 from palm_opt.certify_samples import CertifiedSamples, certify_samples
 from palm_opt.errors import ProblemError
 from palm_opt.looks import Ledger
@@ -18,7 +23,7 @@ from palm_opt.report.wording import REFERENCES, at_most, number, promise
 from palm_opt.result import Certificate
 from palm_opt.samples import Samples
 from palm_opt.search import Search
-from palm_opt.storage import atomic_path, write_json, write_text
+from palm_opt.storage import TEMPORARY, atomic_path, sync, write_json, write_text
 from palm_opt.values import ValueMatrix
 
 if TYPE_CHECKING:
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Promise", "publish", "statistical", "table_of"]
 
 Entries = Sequence[Mapping[str, Any]]
+_TABLES = frozenset({"answers.csv", "certificate.json", "certificate-statistical.json", "report.html"})  # not always
 
 
 @dataclass(frozen=True)
@@ -88,9 +94,10 @@ def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -
     """
     session.say("opening the certify split: members are fixed, every policy is measured on it")
     session.measure(pool, "certify")
-    path = _write_evaluation(session, pool, SPLITS)
     recipe = session.recipe
-    samples = Samples.read(path, ranges=recipe.ranges, rewards=recipe.reward_names, scale="ranges")
+    with tempfile.NamedTemporaryFile(prefix=TEMPORARY, suffix=".parquet", dir=session.store.path) as file:
+        _write_evaluation(session, pool, SPLITS, Path(file.name))  # the directory stays as its manifest says
+        samples = Samples.read(file.name, ranges=recipe.ranges, rewards=recipe.reward_names, scale="ranges")
     held_out = {_text(row["prompt"]) for row in session.held_out("certify")}
     ledger = Ledger(session.store.path / "looks.json")
     try:
@@ -120,37 +127,50 @@ def publish(session: Session, pool: Sequence[Candidate], promise: Promise | None
     """
     root, recipe = session.store.path, session.recipe
     entries = session.measure(pool)
-    certificates: dict[str, Certificate | None] = {
-        "certificate.json": None if promise is None else promise.certificate,
-        "certificate-statistical.json": promise.samples.certificate
-        if promise is not None and promise.samples
-        else None,
+    samples = None if promise is None else promise.samples
+    splits = SPLITS if samples is not None else SPLITS[:1]
+    table = table_of(recipe, pool, entries).to_csv()
+    writers: dict[str, Callable[[Path], Any]] = {
+        "values.csv": lambda path: write_text(path, table),
+        "evaluation.parquet": lambda path: _write_evaluation(session, pool, splits, path),
     }
-    write_text(root / "values.csv", table_of(recipe, pool, entries).to_csv())
-    _write_evaluation(session, pool, SPLITS if promise is not None and promise.samples is not None else SPLITS[:1])
-    if promise is None or promise.search is None:
-        (root / "answers.csv").unlink(missing_ok=True)
-    else:
-        promise.search.write_answers(root / "answers.csv", policies=promise.told)
-    for name, certificate in certificates.items():
-        if certificate is None:
-            (root / name).unlink(missing_ok=True)
-        else:
-            certificate.write(root / name)
-    (root / "report.html").unlink(missing_ok=True)
-    write_json(root / MANIFEST, _manifest(session, pool, entries, promise))
+    if promise is not None and (search := promise.search) is not None:
+        writers["answers.csv"] = lambda path: search.write_answers(path, policies=promise.told)
+    if promise is not None:
+        writers["certificate.json"] = promise.certificate.write
+    if samples is not None:
+        writers["certificate-statistical.json"] = samples.certificate.write
+    _replace(root, writers, lambda hashes: _manifest(session, pool, entries, promise, hashes))
     if promise is None or promise.stop != "running":
         portfolio_report(root)
     return Portfolio.load(root)
 
 
-def _text(prompt: Any) -> str:
-    import json
+def _replace(
+    root: Path, writers: Mapping[str, Callable[[Path], Any]], manifest: Callable[[dict[str, str]], dict[str, Any]]
+) -> None:
+    """Replace all tables at once: they are written in full beside the old ones first.
 
+    A kill while they are renamed leaves no manifest, that is an unfinished directory: never one that looks damaged.
+    """
+    with ExitStack() as stack:
+        last = stack.enter_context(atomic_path(root / MANIFEST))  # on leaving: the last one first
+        hashes = {}
+        for name, write in writers.items():
+            path = stack.enter_context(atomic_path(root / name))
+            write(path)
+            sync(path)
+            hashes[name] = file_sha256(path)
+        write_json(last, manifest(hashes))
+        for name in _TABLES - writers.keys() | {MANIFEST}:
+            stack.callback((root / name).unlink, missing_ok=True)
+
+
+def _text(prompt: Any) -> str:
     return prompt if isinstance(prompt, str) else json.dumps(prompt)
 
 
-def _write_evaluation(session: Session, pool: Sequence[Candidate], splits: Sequence[str]) -> Any:
+def _write_evaluation(session: Session, pool: Sequence[Candidate], splits: Sequence[str], path: Path) -> None:
     """evaluation.parquet: one row a completion of every policy, with its split."""
     import pyarrow
     import pyarrow.parquet as parquet
@@ -160,13 +180,12 @@ def _write_evaluation(session: Session, pool: Sequence[Candidate], splits: Seque
         for candidate in pool:
             table = parquet.read_table(session.evaluation(candidate, split))
             parts.append(table.append_column("split", pyarrow.array([split] * table.num_rows)))
-    path = session.store.path / "evaluation.parquet"
-    with atomic_path(path) as temporary:
-        parquet.write_table(pyarrow.concat_tables(parts), temporary, compression="zstd")
-    return path
+    parquet.write_table(pyarrow.concat_tables(parts), path, compression="zstd")
 
 
-def _manifest(session: Session, pool: Sequence[Candidate], entries: Entries, promise: Promise | None) -> dict[str, Any]:
+def _manifest(
+    session: Session, pool: Sequence[Candidate], entries: Entries, promise: Promise | None, hashes: Mapping[str, str]
+) -> dict[str, Any]:
     recipe, store, base = session.recipe, session.store, session.base
     names = recipe.reward_names
     chosen = [
@@ -175,7 +194,6 @@ def _manifest(session: Session, pool: Sequence[Candidate], entries: Entries, pro
         if promise is None or candidate.name in promise.members
     ]
     adapters = [f"adapters/{candidate.name}" for candidate, _ in chosen if candidate.adapted]
-    tables = ["values.csv", "answers.csv", "evaluation.parquet", "certificate.json", "certificate-statistical.json"]
     first = entries[0]
     return {
         "format": FORMAT,
@@ -210,7 +228,7 @@ def _manifest(session: Session, pool: Sequence[Candidate], entries: Entries, pro
             }
             for candidate, entry in chosen
         ],
-        "files": store.hashes([*adapters, *tables]),
+        "files": {**store.hashes(adapters), **hashes},
         "producer": {"name": "palm_opt", "version": __version__},
     }
 

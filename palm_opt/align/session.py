@@ -85,16 +85,25 @@ class Session:
         )
 
     def blend(self, soups: Iterable[tuple[Weight, Sequence[tuple[str, float]]]]) -> None:
-        """Write down soups, each for a weight, before any of them is made."""
-        for weight, parts in soups:
-            named = [[name, float(share).hex()] for name, share in parts]
-            self.store.append("blended", weight=[float(x).hex() for x in weight], parts=named)
+        """Write down the soups of a round, each for a weight, in one line, before any of them is made."""
+        named = [
+            {
+                "weight": [float(x).hex() for x in weight],
+                "parts": [[name, float(share).hex()] for name, share in parts],
+            }
+            for weight, parts in soups
+        ]
+        self.store.append("blended", soups=named)
+
+    def blended(self) -> list[dict[str, Any]]:
+        """The soups written down so far: weight, parts."""
+        return [soup for entry in self.store.entries("blended") for soup in entry["soups"]]
 
     def soups(self, trained: Sequence[Candidate]) -> list[Candidate]:
         """The soups written down so far, of the candidates `trained`."""
         keys = {candidate.name: candidate.key for candidate in trained}
-        found = []
-        for entry in self.store.entries("blended"):
+        found = dict[str, Candidate]()
+        for entry in self.blended():
             try:
                 weight = _weight(entry["weight"])
                 parts = tuple((name, float.fromhex(share)) for name, share in entry["parts"])
@@ -102,8 +111,11 @@ class Session:
             except (KeyError, TypeError, ValueError) as error:
                 raise StoreError(f"{self.store.path}: the journal has a soup that is none: {error}") from error
             key = hashlib.sha256(text.encode()).hexdigest()
-            found.append(Candidate(self.store.name_for(weight, key, "soup"), key, None, parts=parts))
-        return found
+            name = self.store.name_for(weight, key, "soup")
+            if name in found and found[name].key != key:
+                name = f"{name}-{key[:8]}"
+            found.setdefault(name, Candidate(name, key, None, parts=parts))
+        return list(found.values())
 
     def candidates(self, asks: Iterable[Ask]) -> list[Candidate]:
         """The base model and one candidate an ask, in this order; the same one twice counts once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from palm_opt.values import ValueMatrix
 
 if TYPE_CHECKING:
     from palm_opt.align.portfolio import Portfolio
+    from palm_opt.certificate import Verified
 
 __all__ = ["portfolio_report", "quick_frontier"]
 
@@ -75,6 +77,30 @@ def _values(portfolio: Portfolio) -> ValueMatrix:
     return ValueMatrix.read(path, "member", portfolio.rewards, None, "none" if plain else portfolio.ranges)
 
 
+def _agrees(portfolio: Portfolio, what: str, claimed: Any, proved: Any) -> None:
+    """Refuse a manifest that claims other than what the certificate proves."""
+    if claimed != proved:
+        raise StoreError(f"{portfolio.path}: the manifest has {what} {str(claimed)[:60]}, proved is {str(proved)[:60]}")
+
+
+def _promised(portfolio: Portfolio, checked: Verified, members: Sequence[str], bound: Any) -> None:
+    """The promise of the manifest is that of the certificate."""
+    _agrees(portfolio, "the members", sorted(m.name for m in portfolio.members), sorted(set(members)))
+    if portfolio.epsilon is not None:
+        _agrees(portfolio, "epsilon", portfolio.epsilon, checked.epsilon)
+        _agrees(portfolio, "delta", portfolio.delta, checked.delta)
+    if portfolio.run is not None and portfolio.run["lower_bound"] > bound:
+        _agrees(portfolio, "the lower bound", portfolio.run["lower_bound"], bound)
+
+
+def _policies(path: Path) -> list[str]:
+    """The policy of each answer."""
+    import csv
+
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [row.get("policy") or "" for row in csv.DictReader(stream)]
+
+
 def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
     """What the directory proves of the measured pool, checked again.
 
@@ -90,15 +116,37 @@ def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
 
         path = portfolio.path / "evaluation.parquet"
         samples = Samples.read(path, ranges=portfolio.ranges, rewards=portfolio.rewards, scale="ranges")
-        checker.check(checker.read_certificate(portfolio.path / "certificate-statistical.json"), samples.problem())
+        document = checker.read_certificate(portfolio.path / "certificate-statistical.json")
+        checked = checker.check(document, samples.problem())
+        found = {"epsilon": checked.epsilon, "delta": checked.delta, "reference": "pool"}
+        found |= {"alpha": checked.details["alpha"], "look": checked.details["look"]}
+        found["prompts"] = checked.details["clusters"]
+        for key, proved in found.items():
+            _agrees(portfolio, f"statistical {key}", (portfolio.statistical or found)[key], proved)
+        _agrees(portfolio, "the members", sorted(names), sorted(document["members"]))
+    elif portfolio.statistical is not None:
+        raise StoreError(f"{portfolio.path}: a statistical promise without certificate-statistical.json")
     if not portfolio.has("certificate.json"):
+        if portfolio.run is not None:
+            raise StoreError(f"{portfolio.path}: a promise without certificate.json")
         return certify(values, names, epsilon=0.0)
     document = checker.read_certificate(portfolio.path / "certificate.json")
     if document["kind"] == "conditional":
         answers = checker.read_answers(portfolio.path / "answers.csv", document["subject"])
-        epsilon = checker.check(document, answers).epsilon
-        return certify(values, names, epsilon=epsilon)
+        checked = checker.check(document, answers)
+        told = _policies(portfolio.path / "answers.csv")
+        chosen = [told[i] for i in document["members"]]
+        _promised(portfolio, checked, chosen, checked.details.get("answered_lower_bound", 1))
+        _agrees(portfolio, "the objective", portfolio.objective, document["objective"])
+        error = None if portfolio.run is None else portfolio.run["trainer_error"]
+        if portfolio.reference == "oracle":
+            _agrees(portfolio, "the trainer error", error, tuple(checked.details["oracle_error"]))
+        elif portfolio.reference == "pool":
+            raise StoreError(f"{portfolio.path}: a conditional certificate, and the reference pool")
+        return certify(values, names, epsilon=checked.epsilon)
     proved = checker.check(document, values.problem())
+    _promised(portfolio, proved, document["members"], max(1, proved.lower_bound))
+    _agrees(portfolio, "the reference", portfolio.reference, "pool")
     members = values.indices(document["members"])
     worst = regret(values, members, proved.epsilon)
     closed = proved.lower_bound == proved.cost

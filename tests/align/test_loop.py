@@ -68,7 +68,7 @@ def test_the_loop_measures_soups_before_it_trains(recipe: Path, tmp_path: Path) 
     file.write_text(restless("soups = true"))
     portfolio = run(file, out, progress=lambda line: None)
     entries, _ = read_journal(out / "journal.jsonl")
-    blended = [entry for entry in entries if entry["event"] == "blended"]
+    blended = [soup for entry in entries if entry["event"] == "blended" for soup in entry["soups"]]
     made = {entry["name"] for entry in entries if entry["event"] == "result" and entry["name"].startswith("soup-")}
     assert blended and made and all(len(entry["parts"]) > 1 for entry in blended)
     values = (out / "values.csv").read_text()

@@ -87,6 +87,7 @@ def _set(*keys: Any, to: Any) -> Callable[[dict[str, Any]], None]:
 
 
 H = "0" * 64
+RUN = {"stop": "target", "target": 0.1, "trainings": 2, "lower_bound": 1.0, "trainer_error": None, "missed": {}}
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,16 @@ H = "0" * 64
         _set("files", "adapters/w-0-100/missing.json", to=H),
         _set("files", "adapters\\x", to=H),
         _set("files", "journal.jsonl", to=H),
+        _set("reference", to="heaven"),
+        _set("objective", to="<b>"),
+        _set("tolerances", to={"epsilon": 1.0, "delta": 0.1}),
+        _set("tolerances", to={"epsilon": 0.0, "delta": -0.1}),
+        _set("base_model", to={}),
+        _set("measured", "clipped", to=[1]),
+        _set("run", to={**RUN, "trainer_error": []}),
+        _set("run", to={**RUN, "missed": []}),
+        _set("run", to={**RUN, "stop": "<script>"}),
+        _set("statistical", to={}),
         lambda document: document["files"].pop("adapters/w-0-100/adapter_model.safetensors"),
         lambda document: document.pop("objective"),
     ],
