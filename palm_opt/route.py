@@ -104,8 +104,8 @@ def _regret(portfolio: Portfolio, w: Mapping[str, float], value: float) -> float
                 f"{portfolio.path}: regret {regret:.6g} in values.csv, promised {promised:.6g}: not certified"
             )
         return min(regret, promised)  # the same up to rounding
-    if epsilon is None or delta is None:
-        raise StoreError(f"{portfolio.path}: neither values.csv nor a promise: no regret can be stated")
+    if epsilon is None or delta is None or portfolio.objective != "reward":
+        raise StoreError(f"{portfolio.path}: neither values.csv nor a promise of rewards: no regret can be stated")
     return max(0.0, (value + delta) / (1 - epsilon) - value)
 
 

@@ -165,7 +165,8 @@ class Loop:
 
     def _planned(self) -> list[Weight]:
         """The weights of the plan that the closed form makes from samples of the base model; plan.json."""
-        made = plan(self.session.reference(), self.recipe.train.beta, self.epsilon, self.delta, audit=False)
+        delta = max(self.delta, _FINEST)
+        made = plan(self.session.reference(), self.recipe.train.beta, self.epsilon, delta, audit=False)
         made.write(self.session.store.path / "plan.json")
         self.session.say(
             f"plan from {made.responses} responses of the base model: {len(made.members)} policies would do "
@@ -193,8 +194,9 @@ class Loop:
         if math.isfinite(steering.gap):
             names = self.recipe.reward_names
             where = "; ".join(weight_text(weight, names) for weight in weights)
+            least = "if trained policies were optimal" if self.recipe.plan.reference == "pool" else "at most"
             self.session.say(
-                f"{trained} trained: worst regret {number(steering.gap)} at most, {number(self.delta)} wanted; "
+                f"{trained} trained: worst regret {number(steering.gap)} {least}, {number(self.delta)} wanted; "
                 f"next: {where}{self._outlook(trained, spent)}"
             )
         return [tuple(weight.tolist()) for weight in weights], None

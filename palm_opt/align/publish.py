@@ -112,10 +112,12 @@ def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -
     except ProblemError as error:
         session.say(f"no statistical certificate: {error}")
         return promise
-    needed = found.prompts_needed(promise.delta)
+    compared = promise.reference != "gibbs"  # its delta counts the KL, which this one does not
+    needed = found.prompts_needed(promise.delta) if compared else float("inf")
     session.say(
         f"on new prompts, with probability {1 - found.alpha:g}: within {at_most(found.delta)} of the best measured "
-        f"policy ({found.certification} prompts; about {needed:.3g} would show {number(promise.delta)})"
+        f"policy ({found.certification} prompts"
+        + (f"; about {needed:.3g} would show {number(promise.delta)})" if compared else ")")
     )
     return replace(promise, samples=found, needed=needed)
 

@@ -172,6 +172,7 @@ def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
                 "epsilon": portfolio.epsilon,
                 "delta": portfolio.delta,
                 "reference": portfolio.reference,
+                "objective": portfolio.objective,
                 "run": how,
                 "statistical": statistical,
                 "certificate": files.get("certificate.json"),

@@ -105,12 +105,15 @@ def stopped(how: Mapping[str, Any], delta: float) -> str:
 
 def on_new_prompts(promised: Mapping[str, Any]) -> str:
     """Say what holds for prompts that were not seen (`Portfolio.statistical`)."""
+    sure = float(
+        decimal.Context(prec=4, rounding=decimal.ROUND_FLOOR).subtract(1, decimal.Decimal(repr(promised["alpha"])))
+    )
     text = (
-        f"On new prompts like these, with probability {number(1 - promised['alpha'])}: "
+        f"On new prompts like these, with probability {number(sure)}: "
         f"{promise(promised['epsilon'], promised['delta'])} of the best measured policy"
     )
     needed = promised["prompts_needed"]
-    more = f"; about {needed:,.0f} would show the promise above" if needed is not None else ""
+    more = f"; about {needed:,.0f} would show the tolerance above" if needed is not None else ""
     return f"{text} ({promised['prompts']:,.0f} held-out prompts{more})."
 
 

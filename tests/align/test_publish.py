@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 pytest.importorskip("filelock")
 pytest.importorskip("pyarrow")
 
-from palm_opt.align import Portfolio, publish, train
+from palm_opt.align import Portfolio, loop, publish, train
 from palm_opt.align.base import Base
 from palm_opt.align.data import load_prompts
 from palm_opt.align.recipe import load_recipe
@@ -116,3 +117,20 @@ def test_soups_of_a_round_are_one_line_and_have_different_names(folder: Path) ->
         assert len(store.entries("blended")) == 1
         soups = session.soups(trained)
         assert len({soup.name for soup in soups}) == len({soup.key for soup in soups}) == 2
+
+
+def test_the_closed_form_is_bounded_in_the_end_without_a_tolerance(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_FINEST", 0.05)
+    finest: list[float] = []
+
+    def planned(table: Any, beta: float, epsilon: float, delta: float, **_: Any) -> None:
+        finest.append(delta)
+        raise MemoryError
+
+    monkeypatch.setattr(loop, "plan", planned)
+    made = SimpleNamespace(reference=lambda: None, recipe=SimpleNamespace(train=SimpleNamespace(beta=0.1)))
+    with pytest.raises(MemoryError):
+        loop.Loop(made, 0.0, 0.0)._planned()
+    assert finest == [0.05]

@@ -17,7 +17,7 @@ import palm_opt as palm
 from palm_opt.metrics import usage
 from palm_opt.regions import intervals, polygons, share
 from palm_opt.report import figures, write_frontier, write_plot, write_report
-from palm_opt.report.wording import at_least, at_most, headline, number, promise
+from palm_opt.report.wording import at_least, at_most, headline, number, on_new_prompts, promise
 
 HOSTILE = '<script>alert("x")</script> $\\frac$ & \'"`\x07\u202e 名前'
 
@@ -203,3 +203,9 @@ def test_values_read_from_the_report_are_the_table(tmp_path: Path) -> None:
     data = re.search(r'download="certificate.json" href="data:application/json;base64,([^"]*)"', text)
     assert data is not None
     assert json.loads(base64.b64decode(data.group(1))) == result.certificate
+
+
+def test_a_probability_is_never_rounded_up() -> None:
+    promised = {"epsilon": 0.0, "delta": 0.1, "prompts": 9.0, "prompts_needed": None}
+    for alpha, text in ((0.05, "0.95:"), (1e-12, "0.9999:"), (0.01236, "0.9876:")):
+        assert f"probability {text}" in on_new_prompts({**promised, "alpha": alpha})

@@ -10,6 +10,7 @@ import pytest
 
 import palm_opt as palm
 from palm_opt.align import Portfolio
+from palm_opt.errors import StoreError
 from palm_opt.route import route
 from tests.unit.test_portfolio_store import make_portfolio
 
@@ -83,3 +84,12 @@ def test_a_changed_table_is_refused(tmp_path: Path) -> None:
     (root / "values.csv").write_text("member,a,b\nx,0,0\n")
     with pytest.raises(palm.StoreError, match="SHA-256"):
         route(root, {"a": 1})
+
+
+def test_a_promise_with_the_kl_states_no_regret_of_rewards(tmp_path: Path) -> None:
+    def change(document: dict[str, object]) -> None:
+        document.update(objective="reward_minus_kl", reference="gibbs")
+        del document["files"]["values.csv"]  # type: ignore[attr-defined]
+
+    with pytest.raises(StoreError, match="no regret can be stated"):
+        route(make_portfolio(tmp_path, change), {"a": 1.0})
