@@ -31,7 +31,7 @@ from palm_opt.align.recipe import (
 from palm_opt.align.settings import REQUIRED, SETTINGS, TRAINERS, TRL_ARGUMENTS
 from palm_opt.errors import RecipeError
 
-__all__ = ["Draft", "read_draft"]
+__all__ = ["Draft", "reachable", "read_draft"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -208,7 +208,7 @@ def _together(draft: Draft, given: Mapping[str, Any]) -> None:
     if select is not None and certify is not None and select + certify >= 1:
         faults.append("prompts.select: expected select + certify below 1, so that some prompts are left to train on")
     plan = draft.sections["plan"]
-    if plan["reference"] == "oracle" and None not in plan.values() and not _reachable(**plan):
+    if plan["reference"] == "oracle" and None not in plan.values() and not reachable(**plan):
         faults.append(
             f"plan.delta: {plan['delta']:g} is out of reach with plan.trainer_gamma {plan['trainer_gamma']:g} and "
             f"plan.trainer_eta {plan['trainer_eta']:g}: even where it trains, nothing better is proved"
@@ -276,7 +276,7 @@ def _of_the_trainer(draft: Draft, given: Mapping[str, Any]) -> None:
             )
 
 
-def _reachable(trainer_eta: float, trainer_gamma: float, epsilon: float, delta: float, **_: Any) -> bool:
+def reachable(trainer_eta: float, trainer_gamma: float, epsilon: float, delta: float, **_: Any) -> bool:
     """Whether a trained weight can keep the promise at all: (1 - epsilon) (v + gamma) / (1 - eta) - v < delta."""
     keep = (1 - epsilon) / (1 - trainer_eta)
     return min(keep * (v + trainer_gamma) - v for v in (0.0, 1.0)) < delta

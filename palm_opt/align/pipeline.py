@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from palm_opt.align.draft import reachable
 from palm_opt.align.loop import Loop
 from palm_opt.align.portfolio import Portfolio
 from palm_opt.align.publish import publish
@@ -49,6 +50,9 @@ def run(
     epsilon = recipe.plan.epsilon if epsilon is None else epsilon
     delta = recipe.plan.delta if delta is None else delta
     check_tolerances(epsilon, delta)
+    eta, gamma = recipe.plan.error
+    if recipe.plan.reference == "oracle" and not reachable(eta, gamma, epsilon, delta):
+        raise ProblemError(f"delta: {delta:g} is out of reach with the declared trainer error ({eta:g}, {gamma:g})")
     with open_session(recipe, out, progress) as session:
         return Loop(session, epsilon, delta).run()
 

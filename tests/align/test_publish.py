@@ -15,10 +15,11 @@ pytest.importorskip("pyarrow")
 from palm_opt.align import Portfolio, loop, publish, train
 from palm_opt.align.base import Base
 from palm_opt.align.data import load_prompts
+from palm_opt.align.pipeline import run as align_run
 from palm_opt.align.recipe import load_recipe
 from palm_opt.align.session import Session
 from palm_opt.align.store import Store, read_journal
-from palm_opt.errors import StoreError
+from palm_opt.errors import ProblemError, StoreError
 from palm_opt.report.portfolio import portfolio_report
 from palm_opt.result import Certificate
 from tests.align import faults
@@ -134,3 +135,10 @@ def test_the_closed_form_is_bounded_in_the_end_without_a_tolerance(
     with pytest.raises(MemoryError):
         loop.Loop(made, 0.0, 0.0)._planned()
     assert finest == [0.05]
+
+
+def test_a_tolerance_that_no_training_can_reach_is_refused_before_any(folder: Path) -> None:
+    (folder / "recipe.toml").write_text(ORACLE)
+    with pytest.raises(ProblemError, match="delta: 0.004 is out of reach"):
+        align_run(folder / "recipe.toml", folder / "p", delta=0.004)
+    assert not (folder / "p").exists()
