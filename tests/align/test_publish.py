@@ -139,6 +139,6 @@ def test_the_closed_form_is_bounded_in_the_end_without_a_tolerance(
 
 def test_a_tolerance_that_no_training_can_reach_is_refused_before_any(folder: Path) -> None:
     (folder / "recipe.toml").write_text(ORACLE)
-    with pytest.raises(ProblemError, match="delta: 0.004 is out of reach"):
+    with pytest.raises(ProblemError, match=r"delta: 0\.004 is out of reach"):
         align_run(folder / "recipe.toml", folder / "p", delta=0.004)
     assert not (folder / "p").exists()
