@@ -217,7 +217,7 @@ def test_embedded_recipe_shows_a_trade_off(tmp_path: Path, monkeypatch: pytest.M
         text = text.replace(old, new)
     (tmp_path / "recipe.toml").write_text(text)
     assert load_recipe(tmp_path / "recipe.toml").train.steps == 10
-    run(tmp_path / "recipe.toml", tmp_path / "p", delta=0.01, progress=lambda line: None)
+    run(tmp_path / "recipe.toml", tmp_path / "p", delta=0.03, progress=lambda line: None)
     with (tmp_path / "p" / "values.csv").open() as stream:
         rows = {row["member"]: row for row in csv.DictReader(stream)}
     for name, corner in (("helpfulness", "w-100-0-0"), ("brevity", "w-0-100-0"), ("courtesy", "w-0-0-100")):
