@@ -191,7 +191,6 @@ class Recipe:
             "lora": asdict(self.lora),
             "generation": asdict(self.generation),
             "precision": self.device.precision,
-            "processes": self.launch.processes,  # they share out the completions of a step
             "split": [self.prompts.select, self.prompts.certify],
         }
 

@@ -94,7 +94,7 @@ def test_a_worker_that_always_dies_is_named_and_what_else_ran_is_kept(mortal: Pa
             align(WEIGHTS, recipe, out, progress=lambda line: None)
     finally:
         mortal.with_name("kill-always").unlink()
-    assert events(out) == [("open", ""), ("intent", "w-100-0")]
+    assert events(out) == [("open", ""), ("asked", ""), ("intent", "w-100-0")]
     assert list((out / "adapters").iterdir()) == []
 
 
