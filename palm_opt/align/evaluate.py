@@ -201,15 +201,21 @@ def measured(columns: dict[str, NDArray[np.float64]], names: Sequence[str]) -> M
     )
 
 
-def write_rows(path: Path, member: str, rows: Sequence[Row], columns: dict[str, NDArray[np.float64]]) -> None:
-    """One row a completion: prompt, member, generation, the rewards in their own units, kl (log-ratio)."""
+def prompt_text(row: Row) -> str:
+    """A prompt as one text, chats as JSON: its name in the tables of completions."""
     import json
 
+    prompt = row["prompt"]
+    return prompt if isinstance(prompt, str) else json.dumps(prompt)
+
+
+def write_rows(path: Path, member: str, rows: Sequence[Row], columns: dict[str, NDArray[np.float64]]) -> None:
+    """One row a completion: prompt, member, generation, the rewards in their own units, kl (log-ratio)."""
     import pyarrow
     import pyarrow.parquet as parquet
 
     count, generations = columns["kl"].shape
-    texts = [row["prompt"] if isinstance(row["prompt"], str) else json.dumps(row["prompt"]) for row in rows]
+    texts = [prompt_text(row) for row in rows]
     table = {
         "prompt": [text for text in texts for _ in range(generations)],
         "member": [member] * (count * generations),

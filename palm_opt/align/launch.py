@@ -23,18 +23,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from palm_opt.align.base import Base
 from palm_opt.align.checkpoints import discard_checkpoints
-from palm_opt.align.data import PromptSet
-from palm_opt.align.recipe import Recipe
-from palm_opt.align.rewards import RewardFunction
-from palm_opt.align.store import Store, disk_faults, new_workplace
+from palm_opt.align.store import disk_faults, new_workplace
 from palm_opt.errors import BackendNotFound, PalmError
 from palm_opt.storage import write_json
 
-__all__ = ["CHECKPOINTS", "FAULT", "Crash", "Session", "Task", "attempt", "describe", "places", "train_all"]
+if TYPE_CHECKING:
+    from palm_opt.align.session import Session
+
+__all__ = ["CHECKPOINTS", "FAULT", "Crash", "Task", "attempt", "describe", "places", "train_all"]
 
 CHECKPOINTS = "checkpoints"  #: folder of a portfolio directory, by training key
 FAULT = "fault.txt"  #: in a workplace: what stopped a worker that another attempt would meet again
@@ -51,20 +50,6 @@ class Task:
     name: str
     weight: tuple[float, ...]
     start: str | None = None
-
-
-class Session(Protocol):
-    """What training needs of a session: all checked and loaded, the directory locked."""
-
-    recipe: Recipe
-    base: Base
-    prompts: PromptSet
-    rewards: list[RewardFunction]
-    tokenizer: Any
-    store: Store
-
-    def say(self, line: str, /) -> None:
-        """Report progress."""
 
 
 class Crash(Exception):

@@ -169,8 +169,8 @@ class Loop:
         made = plan(self.session.reference(), self.recipe.train.beta, self.epsilon, delta, audit=False)
         made.write(self.session.store.path / "plan.json")
         self.session.say(
-            f"plan from {made.responses} responses of the base model: {len(made.members)} policies would do "
-            f"(an estimate), {len(made.members)} weights to train first beside the single rewards"
+            f"plan from {made.responses} responses of the base model: {len(made.members)} weights would do (an "
+            "estimate); they are trained first, beside the single rewards"
         )
         return list(map(tuple, made.weights.tolist()))
 
@@ -260,7 +260,7 @@ class Loop:
 def first_round(recipe: Recipe, planned: Sequence[Weight] = ()) -> list[Weight]:
     """The weights to begin with: the unit weights, without which nothing bounds OPT, those of a plan, and a lattice."""
     d = len(recipe.rewards)
-    weights = [*np.eye(d).tolist(), *planned, *lattice(d, max(1, recipe.plan.lattice)).tolist()]
+    weights = [*np.eye(d).tolist(), *planned, *lattice(d, recipe.plan.lattice).tolist()]
     return list(dict.fromkeys(tuple(row) for row in weights))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palm_opt._version import __version__
+from palm_opt.align.evaluate import prompt_text
 from palm_opt.align.portfolio import FORMAT, MANIFEST, Portfolio
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.session import SPLITS, Candidate, Session
@@ -98,7 +98,7 @@ def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -
     with tempfile.NamedTemporaryFile(prefix=TEMPORARY, suffix=".parquet", dir=session.store.path) as file:
         _write_evaluation(session, pool, SPLITS, Path(file.name))  # the directory stays as its manifest says
         samples = Samples.read(file.name, ranges=recipe.ranges, rewards=recipe.reward_names, scale="ranges")
-    held_out = {_text(row["prompt"]) for row in session.held_out("certify")}
+    held_out = {prompt_text(row) for row in session.held_out("certify")}
     ledger = Ledger(session.store.path / "looks.json")
     try:
         found = certify_samples(
@@ -166,10 +166,6 @@ def _replace(
         write_json(last, manifest(hashes))
         for name in _TABLES - writers.keys() | {MANIFEST}:
             stack.callback((root / name).unlink, missing_ok=True)
-
-
-def _text(prompt: Any) -> str:
-    return prompt if isinstance(prompt, str) else json.dumps(prompt)
 
 
 def _write_evaluation(session: Session, pool: Sequence[Candidate], splits: Sequence[str], path: Path) -> None:

@@ -62,6 +62,7 @@ class Session:
     say: Say
     bars: bool
     _model: Any = field(default=None)
+    _there: set[str] = field(default_factory=set)  # keys of adapters that were found whole or were made here
 
     # ---- rounds ------------------------------------------------------------------------------------------------------
 
@@ -142,15 +143,22 @@ class Session:
         todo = [
             Task(candidate.key, candidate.name, candidate.weight, candidate.start)
             for candidate in wanted
-            if candidate.weight is not None and not self.store.finished(candidate.name, candidate.key)
+            if candidate.weight is not None and not self._finished(candidate)
         ]
         if todo or not quiet:
             self.say(f"{len(wanted)} weights: {len(wanted) - len(todo)} trained before, {len(todo)} to train")
         for task, result in self._steps(train_all(self, todo), "train", len(todo)):
+            self._there.add(task.key)
             self.say(f"trained {task.name} in {result['seconds']:.1f} s")
         for soup in (candidate for candidate in candidates if candidate.parts):
-            if not self.store.finished(soup.name, soup.key):
+            if not self._finished(soup):
                 self._cook(soup)
+
+    def _finished(self, candidate: Candidate) -> bool:
+        """Whether the adapter is there, whole; its files are hashed once a session."""
+        if candidate.key not in self._there and self.store.finished(candidate.name, candidate.key):
+            self._there.add(candidate.key)
+        return candidate.key in self._there
 
     def _cook(self, soup: Candidate) -> None:
         from palm_opt.align.soup import blend
@@ -169,12 +177,13 @@ class Session:
     def reference(self) -> RewardTable:
         """`plan.responses` completions of the base model a prompt of the select split with their rewards, made once."""
         path = self.store.path / "scores.parquet"
-        key = hashlib.sha256(f"{self._subject()} {self.recipe.measuring_sha256}".encode()).hexdigest()
+        count = self.recipe.plan.responses
+        key = hashlib.sha256(f"{self._subject()} {self.recipe.measuring_sha256} {count}".encode()).hexdigest()
         entry = self.store.entry("sampled", key)
         if entry is None or not path.is_file() or file_sha256(path) != entry["sha256"]:
             from palm_opt.align.evaluate import write_rows
 
-            rows, count = self.held_out("select"), self.recipe.plan.responses
+            rows = self.held_out("select")
             self.say(f"sampling the base model once: {len(rows)} prompts, {count} responses each")
             columns = self._policies().measure(None, rows, self.rewards, count)
             with atomic_path(path) as temporary:

@@ -17,7 +17,7 @@ import pytest
 import palm_opt as palm
 from palm_opt.align import Portfolio, align, load_recipe, run
 from palm_opt.align.store import read_journal
-from tests.align.tiny import RECIPE, WEIGHTS
+from tests.align.tiny import RECIPE, WEIGHTS, changed
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
     pytest.importorskip(_library)
@@ -208,13 +208,9 @@ def test_embedded_recipe_shows_a_trade_off(tmp_path: Path, monkeypatch: pytest.M
     """The embedded default, its training cut to the three corners and a few steps."""
     monkeypatch.setenv("PALM_CACHE", str(tmp_path / "cache"))
     text = (ROOT / "examples" / "embedded.toml").read_text()
-    for old, new in (
-        ("steps = 24", "steps = 10"),
-        ("trainings = 24", "trainings = 3"),
-        ("prompts = 256", "prompts = 64"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
+    text = changed(
+        text, ("steps = 24", "steps = 10"), ("trainings = 24", "trainings = 3"), ("prompts = 256", "prompts = 64")
+    )
     (tmp_path / "recipe.toml").write_text(text)
     assert load_recipe(tmp_path / "recipe.toml").train.steps == 10
     run(tmp_path / "recipe.toml", tmp_path / "p", delta=0.03, progress=lambda line: None)
@@ -250,3 +246,6 @@ def test_a_plan_first_and_the_closed_form_as_reference(recipe: Path, tmp_path: P
     again = run(file, out, progress=lines.append)
     assert again.members == portfolio.members and lines.count("opening the certify split") <= 2
     assert len([line for line in lines if "sampling the base model once" in line]) == 1
+    file.write_text(file.read_text().replace("responses = 4", "responses = 5"))
+    run(file, out, progress=lines.append)
+    assert lines.count("sampling the base model once: 12 prompts, 5 responses each") == 1

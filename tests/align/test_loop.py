@@ -13,7 +13,7 @@ import pytest
 
 from palm_opt.align import Portfolio, align, run
 from palm_opt.align.store import read_journal
-from tests.align.tiny import RECIPE
+from tests.align.tiny import RECIPE, changed
 
 ROOT = Path(__file__).resolve().parents[2]
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
@@ -52,15 +52,23 @@ def test_a_soup_is_what_peft_makes_of_its_parts(recipe: Path, tmp_path: Path) ->
 
 def restless(option: str) -> str:
     """A recipe whose trainings differ and whose promise is out of reach: the loop ends with its budget."""
-    text = RECIPE.replace('"pool"', '"oracle"').replace("lattice = 2", f"trainer_gamma = 0.0005\n{option}")
-    for old, new in (
+    return changed(
+        RECIPE,
+        ('"pool"', '"oracle"'),
+        ("lattice = 2", f"trainer_gamma = 0.0005\n{option}"),
         ("trainings = 3", "trainings = 4"),
         ("delta = 0.02", "delta = 0.001"),
         ("rate = 1e-2", "rate = 0.1"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    return text.replace("steps = 2", "steps = 8")
+        ("steps = 2", "steps = 8"),
+    )
+
+
+def assert_finished(file: Path, portfolio: Portfolio) -> None:
+    """The same command again changes nothing."""
+    journal = portfolio.path / "journal.jsonl"
+    before = journal.read_bytes()
+    assert run(file, portfolio.path, progress=lambda line: None).members == portfolio.members
+    assert journal.read_bytes() == before
 
 
 def test_the_loop_measures_soups_before_it_trains(recipe: Path, tmp_path: Path) -> None:
@@ -74,9 +82,7 @@ def test_the_loop_measures_soups_before_it_trains(recipe: Path, tmp_path: Path) 
     values = (out / "values.csv").read_text()
     assert all(name in values for name in made)
     assert portfolio.run["trainings"] <= 4 and Portfolio.load(out).members == portfolio.members
-    before = (out / "journal.jsonl").read_bytes()
-    assert run(file, out, progress=lambda line: None).members == portfolio.members
-    assert (out / "journal.jsonl").read_bytes() == before
+    assert_finished(file, portfolio)
 
 
 def test_later_rounds_start_from_the_nearest_adapter(recipe: Path, tmp_path: Path) -> None:
@@ -89,9 +95,7 @@ def test_later_rounds_start_from_the_nearest_adapter(recipe: Path, tmp_path: Pat
     assert first == [None, None] and later and all(start in trained[:2] for start in later[0])
     steps = {entry["name"]: entry["curve"][-1]["step"] for entry in entries if entry["event"] == "result"}
     assert [steps[name] for name in trained] == [8, 8, *[2] * len(later)]
-    before = (out / "journal.jsonl").read_bytes()
-    assert run(file, out, progress=lambda line: None).members == portfolio.members
-    assert (out / "journal.jsonl").read_bytes() == before
+    assert_finished(file, portfolio)
 
 
 def test_ctrl_c_leaves_what_is_proved_and_the_certify_split_unopened(recipe: Path, tmp_path: Path) -> None:

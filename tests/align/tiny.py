@@ -51,6 +51,14 @@ threads = 1
 """
 
 
+def changed(text: str, *pairs: tuple[str, str]) -> str:
+    """A recipe's text with settings replaced, each of which must be there."""
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
 def save_tiny_model(folder: Path, chat: bool = False) -> None:
     """A random Llama of one small layer with its tokenizer, as a base model."""
     import torch

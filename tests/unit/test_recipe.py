@@ -18,22 +18,9 @@ from palm_opt.align.recipe import Reward
 from palm_opt.align.rewards import RewardFunction, resolve_rewards
 from palm_opt.align.settings import REQUIRED, SETTINGS, TRL_ARGUMENTS, markdown
 from palm_opt.errors import ProblemError, RecipeError
+from tests.recipes import MINIMAL, write
 
 ROOT = Path(__file__).resolve().parents[2]
-MINIMAL = """
-[model]
-base = "embedded"
-[prompts]
-source = "embedded"
-[rewards]
-short = { function = "palm_opt.align.embedded:brevity" }
-"""
-
-
-def write(folder: Path, text: str) -> Path:
-    path = folder / "recipe.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def fault(folder: Path, text: str) -> str:

@@ -19,6 +19,7 @@ from palm_opt.align.check import check_recipe
 from palm_opt.align.data import load_prompts
 from palm_opt.align.estimate import embedded_size, estimate, model_size
 from palm_opt.errors import ProblemError, RecipeError
+from tests.recipes import MINIMAL, write
 
 ROOT = Path(__file__).resolve().parents[2]
 TEN_MISTAKES = """
@@ -43,20 +44,6 @@ other = { function = "no_such_module_anywhere:f" }
 vllm = "server"
 vllm_server = "http://10.0.0.7:8000"
 """
-GOOD = """
-[model]
-base = "embedded"
-[prompts]
-source = "embedded"
-[rewards]
-short = { function = "palm_opt.align.embedded:brevity" }
-"""
-
-
-def write(folder: Path, text: str) -> Path:
-    path = folder / "recipe.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -120,7 +107,7 @@ def test_ten_mistakes_give_ten_messages_in_one_run(tmp_path: Path) -> None:
 def test_faults_of_settings_together(tmp_path: Path, text: str, piece: str) -> None:
     if "wandb" in text and __import__("importlib").util.find_spec("wandb"):
         pytest.skip("wandb is installed")
-    errors = check_recipe(write(tmp_path, GOOD + text)).errors
+    errors = check_recipe(write(tmp_path, MINIMAL + text)).errors
     assert len(errors) == 1 and piece in errors[0], errors
 
 
@@ -134,7 +121,7 @@ def test_faults_of_settings_together(tmp_path: Path, text: str, piece: str) -> N
 def test_trl_itself_looks_at_its_arguments(tmp_path: Path, text: str, piece: str) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("trl")
-    errors = check_recipe(write(tmp_path, f"{GOOD}[train.trl]\n{text}\n")).errors
+    errors = check_recipe(write(tmp_path, f"{MINIMAL}[train.trl]\n{text}\n")).errors
     assert errors == () if not piece else (len(errors) == 1 and piece in errors[0]), errors
 
 
@@ -143,7 +130,7 @@ def test_what_needs_a_gpu_or_a_download_is_a_warning(tmp_path: Path, monkeypatch
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    text = GOOD.replace('base = "embedded"', 'base = "no-owner/no-model"')
+    text = MINIMAL.replace('base = "embedded"', 'base = "no-owner/no-model"')
     text += 'judge = { model = "no-owner/no-judge", low = -5, high = 5 }\n'
     found = check_recipe(write(tmp_path, text + '[device]\nprecision = "bfloat16"\nvllm = "colocate"\n'))
     assert found.errors == () and found.recipe is not None and found.recipe.rewards[1].source == "no-owner/no-judge"
@@ -174,7 +161,7 @@ def test_prompts_of_a_named_column(tmp_path: Path, kind: str) -> None:
     else:
         source = "data.parquet"
         data.to_parquet(tmp_path / source)
-    text = GOOD.replace('source = "embedded"', f'source = "{source}"\ncolumn = "question"')
+    text = MINIMAL.replace('source = "embedded"', f'source = "{source}"\ncolumn = "question"')
     prompts = load_prompts(load_recipe(write(tmp_path, text)))
     every = [*prompts.train, *prompts.select, *prompts.certify]
     assert sorted(row["level"] for row in every) == list(range(40))
@@ -192,7 +179,7 @@ def test_a_folder_that_is_no_data_set(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "data").mkdir()
     for source, piece in (("data", "cannot be read as a data set"), ("hf:no-owner/none", "the hub gave no split")):
-        errors = check_recipe(write(tmp_path, GOOD.replace('source = "embedded"', f'source = "{source}"'))).errors
+        errors = check_recipe(write(tmp_path, MINIMAL.replace('source = "embedded"', f'source = "{source}"'))).errors
         assert len(errors) == 1 and piece in errors[0] and "\n" not in errors[0]
 
 
