@@ -25,7 +25,7 @@ run-smollm2: setup
 	$(BIN)/palm-opt run examples/prompted_policies/train.toml --out runs/smollm2/portfolio
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .

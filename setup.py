@@ -18,7 +18,7 @@ KERNELS = ["game", "skyline", "coverage", "local", "probe", "envelope", "outer",
 extension = Extension(
     "palm_opt._core",
     ["src/_core.pyx", *(f"src/{name}.c" for name in KERNELS)],
-    depends=["src/palm.h", "src/random.h"],
+    depends=["src/palm.h", "src/random.h", "src/invert.h"],
     include_dirs=["src", numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
     extra_compile_args=flags,

@@ -4,6 +4,7 @@
  * new corner. Edges are known from neighbour lists, so that adjacency is never tested; new corners find each other by
  * the d - 2 constraints that they share. Which corners go is the caller's: exact, hence so are the lists.
  */
+#include "invert.h"
 #include "palm.h"
 
 #include <float.h>
@@ -115,44 +116,6 @@ static void system_of(int64_t d, int64_t m, const int32_t *policy, const int32_t
         a[(m - 1) * m + k] = 1.0;
 }
 
-/* inverse of a (m, m) by Gauss-Jordan with partial pivoting; 0 if a pivot vanishes */
-static int invert(int64_t m, const double *a, double *inverse) {
-    double b[PALM_MAX_D * 2 * PALM_MAX_D];
-    const int64_t width = 2 * m;
-    for (int64_t r = 0; r < m; r++)
-        for (int64_t k = 0; k < m; k++) {
-            b[r * width + k] = a[r * m + k];
-            b[r * width + m + k] = r == k;
-        }
-    for (int64_t p = 0; p < m; p++) {
-        int64_t best = p;
-        for (int64_t r = p + 1; r < m; r++)
-            if (fabs(b[r * width + p]) > fabs(b[best * width + p]))
-                best = r;
-        if (b[best * width + p] == 0)
-            return 0;
-        for (int64_t k = 0; best != p && k < width; k++) {
-            const double swap = b[p * width + k];
-            b[p * width + k] = b[best * width + k];
-            b[best * width + k] = swap;
-        }
-        const double scale = 1 / b[p * width + p];
-        for (int64_t k = p; k < width; k++)
-            b[p * width + k] *= scale;
-        for (int64_t r = 0; r < m; r++) {
-            const double factor = b[r * width + p];
-            if (r == p || factor == 0)
-                continue;
-            for (int64_t k = p; k < width; k++)
-                b[r * width + k] -= factor * b[p * width + k];
-        }
-    }
-    for (int64_t r = 0; r < m; r++)
-        for (int64_t k = 0; k < m; k++)
-            inverse[r * m + k] = b[r * width + m + k];
-    return 1;
-}
-
 /* Solve for w of a corner from its active set, with a proved bound of the error (a verified inverse); the radius is
  * infinite where the inverse cannot be verified. */
 static void locate(palm_corners *c, int64_t i, const double *points, const double *unit) {
@@ -176,7 +139,7 @@ static void locate(palm_corners *c, int64_t i, const double *points, const doubl
         x[k] = 1.0 / (double)m;
     if (m == 1) {
         radius = 0;
-    } else if (invert(m, a, inverse)) {
+    } else if (invert(m, a, 0, inverse)) {
         double largest = 0, defect = 0, left = 0, size = 0;
         for (int64_t r = 0; r < m; r++)
             x[r] = inverse[r * m + m - 1];

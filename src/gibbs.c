@@ -35,10 +35,10 @@ static const double LOG2E = 1.4426950408889634, LN2 = 0.6931471805599453;
 
 /* At most CHUNK responses of a prompt; those that fill up the last group have probability 0. */
 typedef struct {
-    int first;                         /* whether it is the first of its prompt */
-    int64_t count;                     /* a multiple of GROUP */
-    Vector log2_q[CHUNK];              /* log2 q, the same in all lanes */
-    Vector reward[CHUNK * PALM_MAX_D]; /* (count, d) rewards less those of the first response of the prompt, likewise */
+    int first;     /* whether it is the first of its prompt */
+    int64_t count; /* a multiple of GROUP */
+    double log2_q[CHUNK];
+    double reward[CHUNK * PALM_MAX_D]; /* (count, d) rewards less those of the first response of the prompt */
 } Chunk;
 
 /* One prompt under WIDTH weights: with a_y = log2 (q_y exp(w.(r_y - r_0) / beta)) and e_y = 2^(a_y - top), */
@@ -93,9 +93,9 @@ INLINE void load(Chunk *c, int64_t first, int64_t n, int64_t d, const double *re
     c->first = first == 0;
     c->count = (count + GROUP - 1) / GROUP * GROUP;
     for (int64_t y = 0; y < c->count; y++) {
-        c->log2_q[y] = all(y < count ? log_q[first + y] * LOG2E : -INFINITY);
+        c->log2_q[y] = y < count ? log_q[first + y] * LOG2E : -INFINITY;
         for (int64_t k = 0; k < d; k++)
-            c->reward[y * d + k] = all(y < count ? scores[(first + y) * d + k] - scores[k] : 0.0);
+            c->reward[y * d + k] = y < count ? scores[(first + y) * d + k] - scores[k] : 0.0;
     }
 }
 
@@ -103,10 +103,10 @@ INLINE void load(Chunk *c, int64_t first, int64_t n, int64_t d, const double *re
 INLINE void exponents(int64_t d, const Chunk *c, const Vector *restrict weight, Vector *restrict exponent,
                       Vector *restrict top) {
     for (int64_t first = 0; first < c->count; first += GROUP) {
-        const Vector *restrict r = c->reward + first * d;
+        const double *restrict r = c->reward + first * d;
         Vector a[GROUP];
         for (int y = 0; y < GROUP; y++)
-            a[y] = c->log2_q[first + y];
+            a[y] = all(c->log2_q[first + y]);
         for (int64_t k = 0; k < d; k++)
             for (int y = 0; y < GROUP; y++)
                 a[y] += weight[k] * r[y * d + k];
@@ -129,7 +129,7 @@ INLINE void gather(int64_t d, const Chunk *restrict c, const Vector *restrict we
             g->reward[k] *= factor;
     }
     for (int64_t first = 0; first < c->count; first += GROUP) {
-        const Vector *restrict r = c->reward + first * d;
+        const double *restrict r = c->reward + first * d;
         Vector e[GROUP];
         for (int y = 0; y < GROUP; y++) {
             e[y] = power(g->top - exponent[first + y]);

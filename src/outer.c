@@ -7,6 +7,7 @@
  * another column keeps it primal feasible: a solve first walks to the new w by the dual simplex over the columns that
  * its basis was optimal for, then prices all columns and goes on by the primal simplex.
  */
+#include "invert.h"
 #include "palm.h"
 
 #include <math.h>
@@ -42,38 +43,12 @@ static void refresh(const palm_outer *o, const double *w, const int32_t *basis, 
 }
 
 static int rebuild(const palm_outer *o, const double *w, const int32_t *basis, Basis *b) {
-    const int64_t d = b->d, width = 2 * d;
-    double a[PALM_MAX_D * 2 * PALM_MAX_D];
-    for (int64_t r = 0; r < d; r++)
-        for (int64_t k = 0; k < d; k++) {
-            a[r * width + k] = entry(o, basis[k], r);
-            a[r * width + d + k] = r == k;
-        }
-    for (int64_t p = 0; p < d; p++) {
-        int64_t best = p;
-        for (int64_t r = p + 1; r < d; r++)
-            if (fabs(a[r * width + p]) > fabs(a[best * width + p]))
-                best = r;
-        if (fabs(a[best * width + p]) < TINY * TINY)
-            return 0;
-        for (int64_t k = p; best != p && k < width; k++) {
-            const double swap = a[p * width + k];
-            a[p * width + k] = a[best * width + k];
-            a[best * width + k] = swap;
-        }
-        const double scale = 1 / a[p * width + p];
-        for (int64_t k = p; k < width; k++)
-            a[p * width + k] *= scale;
-        for (int64_t r = 0; r < d; r++) {
-            const double factor = a[r * width + p];
-            if (r == p || factor == 0)
-                continue;
-            for (int64_t k = p; k < width; k++)
-                a[r * width + k] -= factor * a[p * width + k];
-        }
-    }
-    for (int64_t r = 0; r < d; r++)
-        memcpy(b->inverse + r * d, a + r * width + d, sizeof(double) * (size_t)d);
+    double a[PALM_MAX_D * PALM_MAX_D];
+    for (int64_t r = 0; r < b->d; r++)
+        for (int64_t k = 0; k < b->d; k++)
+            a[r * b->d + k] = entry(o, basis[k], r);
+    if (!invert(b->d, a, TINY * TINY, b->inverse))
+        return 0;
     refresh(o, w, basis, b);
     return 1;
 }
