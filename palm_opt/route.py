@@ -26,7 +26,9 @@ class Route:
     value : w.v of that member.
     regret : the best w.v of all measured candidates minus `value`; never more than the certificate promises.
     weight : the weight meant: every reward, sum 1.
-    adapter : folder of the adapter, or None for the base model.
+    adapter : folder of the adapter, or None for the base model and mixtures.
+    parts : {part: share} of a mixture, which takes a forward pass a part and token to serve; else None.
+        `palm_opt.align.load_member` loads a member of any kind.
     """
 
     member: str
@@ -35,6 +37,7 @@ class Route:
     regret: float
     weight: Mapping[str, float]
     adapter: Path | None
+    parts: Mapping[str, float] | None = None
 
 
 def route(portfolio: Portfolio | str | Path, weight: Mapping[str, float]) -> Route:
@@ -63,6 +66,7 @@ def route(portfolio: Portfolio | str | Path, weight: Mapping[str, float]) -> Rou
         regret=_regret(portfolio, w, value),
         weight=w,
         adapter=_adapter(portfolio, member),
+        parts=member.parts,
     )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from palm_opt.align.portfolio import Member, Portfolio
 from palm_opt.align.recipe import Recipe, load_recipe
 
-__all__ = ["Member", "Portfolio", "Recipe", "align", "load_recipe", "run"]
+if TYPE_CHECKING:
+    from palm_opt.align.deploy import LoadedMember
+
+__all__ = ["Member", "Portfolio", "Recipe", "align", "load_member", "load_recipe", "run"]
 
 
 def align(
@@ -62,3 +65,29 @@ def run(
     from palm_opt.align import pipeline
 
     return pipeline.run(recipe, out, epsilon, delta, progress)
+
+
+def load_member(
+    portfolio: Portfolio | str | Path, name: str, base: str | Path | None = None, precision: str = "auto"
+) -> LoadedMember:
+    """Load a member of a portfolio, whatever it is: `load_member("runs/x", "w-100-0").generate(["Hello"])`.
+
+    Parameters
+    ----------
+    portfolio : a portfolio or its directory, whose hashes are then checked, those of the adapters too.
+    name : a member, as `palm_opt.route` names it.
+    base : folder of the base model; by default it is looked up by its name in the manifest, here or on the hub.
+    precision : as `device.precision` in a recipe.
+
+    Returns
+    -------
+    LoadedMember : `.generate(prompts, seed=None, **generation)` gives one sampled answer a prompt, list[str].
+
+    Raises
+    ------
+    StoreError : no such member; a damaged or unsafe directory; a base model other than the one that was trained.
+    BackendNotFound : a library is missing.
+    """
+    from palm_opt.align import deploy
+
+    return deploy.load_member(portfolio, name, base, precision)

@@ -14,7 +14,17 @@ from palm_opt.align.hub import find_model, folder_sha256
 from palm_opt.align.recipe import EMBEDDED, Device, Recipe
 from palm_opt.errors import BackendNotFound, RecipeError
 
-__all__ = ["Base", "find_base", "load_model", "load_tokenizer", "place", "precision", "quiet", "require_libraries"]
+__all__ = [
+    "Base",
+    "find_base",
+    "load_model",
+    "load_tokenizer",
+    "named_base",
+    "place",
+    "precision",
+    "quiet",
+    "require_libraries",
+]
 
 
 @dataclass(frozen=True)
@@ -38,27 +48,32 @@ def require_libraries() -> None:
 
 def find_base(recipe: Recipe, say: Callable[[str], None]) -> Base:
     """The base model of a recipe, pre-trained or downloaded where it is not there yet."""
-    name, revision = recipe.model.base, None
+    try:
+        return named_base(recipe.model.base, recipe.model.revision, recipe.folder, say)
+    except RecipeError as error:
+        raise RecipeError.of(recipe.path, [f"model.base: {error}"]) from error
+
+
+def named_base(name: str, revision: str, beside: Path, say: Callable[[str], None]) -> Base:
+    """The base model of a name, a folder looked up in `beside` first; raises RecipeError if there is none."""
+    commit = None
     if name == EMBEDDED:
         from palm_opt.align.pretrain import embedded_base
 
         folder = embedded_base(say)
     else:
-        try:
-            folder, revision = find_model(name, recipe.model.revision, recipe.folder)
-        except RecipeError as error:
-            raise RecipeError.of(recipe.path, [f"model.base: {error}"]) from error
-    return Base(name, revision, folder, folder_sha256(folder))
+        folder, commit = find_model(name, revision, beside)
+    return Base(name, commit, folder, folder_sha256(folder))
 
 
-def precision(device: Device) -> str:
-    """The number type to compute in: "float32", "bfloat16" or "float16"."""
+def precision(wanted: str) -> str:
+    """The number type to compute in, "float32", "bfloat16" or "float16", as `device.precision` asks for it."""
     import torch
 
-    if device.precision == "float16" and not torch.cuda.is_available():
+    if wanted == "float16" and not torch.cuda.is_available():
         raise RecipeError("device.precision: float16 needs a GPU, and this machine has none")
-    if device.precision != "auto":
-        return device.precision
+    if wanted != "auto":
+        return wanted
     return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
 
 
@@ -69,13 +84,13 @@ def place() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
-def load_model(base: Base, device: Device) -> Any:
-    """The base model in evaluation mode, on this process's GPU if there is one."""
+def load_model(base: Base, wanted: str) -> Any:
+    """The base model in evaluation mode, in the precision `wanted`, on this process's GPU if there is one."""
     import torch
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(
-        base.folder, dtype=getattr(torch, precision(device)), use_safetensors=True, trust_remote_code=False
+        base.folder, dtype=getattr(torch, precision(wanted)), use_safetensors=True, trust_remote_code=False
     )
     return model.to(place()).eval()
 

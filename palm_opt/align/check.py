@@ -111,6 +111,9 @@ def _check_base(draft: Draft, recipe: Recipe, errors: list[str], warnings: list[
         return None
     target = draft.get("lora.target")
     modules = [] if target in (None, "all-linear") else [module.strip() for module in target.split(",")]
+    experts = size.number("num_experts", "num_local_experts", "n_routed_experts")
+    if recipe.plan.decoding and target == "all-linear" and experts:
+        warnings.append("plan.decoding: PEFT mixes no adapters of experts; name the attention modules in lora.target")
     unknown = [module for module in modules if module.rpartition(".")[2] != "lm_head" and not size.matrices_of(module)]
     errors.extend(f"lora.target: the base model has no module {module!r} with a matrix" for module in unknown)
     return size

@@ -10,9 +10,9 @@ else 2), L layers of width h and inner width i, B sequences of T tokens in a ste
     generation   B' T b 2 L (key-value heads x head size), the cache, plus 8 B' (vocabulary) for the logits
     total        weights + adapter + reward models + the larger of (activations + scores) and generation
 
-T is the longest prompt plus max_new_tokens and B' the completions sampled at a time. The factors 18 and 9 were fitted
-to Llama models on a CPU. Libraries (0.7 GB and more), the CUDA context and fragmentation come on top: an estimate, to
-tell 8 GB from 80.
+T is the longest prompt plus max_new_tokens and B' the completions sampled at a time, those of mixtures once a part. The
+factors 18 and 9 were fitted to Llama models on a CPU. Libraries (0.7 GB and more), the CUDA context and fragmentation
+come on top: an estimate, to tell 8 GB from 80.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ class Estimate:
     limited: bool
     completions_training: int
     completions_measuring: int
+    blends: int
     tokens: int
     base_parameters: int | None
     adapter_parameters: int | None
@@ -123,6 +124,14 @@ class Estimate:
             ("completions", f"{self.completions_training:,} to train on, {self.completions_measuring:,} to measure"),
             ("tokens", f"at most {self.tokens:,}"),
         ]
+        if self.blends:
+            rows.insert(
+                1,
+                (
+                    "soups, mixtures",
+                    f"{self.blends:,}: one a kind and training after the first round, more if they help",
+                ),
+            )
         if self.base_parameters is not None and self.adapter_parameters is not None:
             rows.append(
                 ("parameters", f"{self.base_parameters:,} of the base model, {self.adapter_parameters:,} trained")
@@ -143,22 +152,31 @@ def estimate(recipe: Recipe, prompts: PromptSet, base: ModelSize | None, gpu: bo
     trainings = max(first, recipe.budget.trainings)
     training = _pool_size(recipe, prompts) if _offline(recipe) else trainings * _sampled(recipe)
     measured = min(recipe.evaluation.prompts, len(prompts.select))
-    measuring = (trainings + 1) * measured * recipe.evaluation.generations
+    blended, parts = trainings - first, len(recipe.rewards)  # a blend has a part a reward, at most
+    soups, mixtures = blended * recipe.plan.soups, blended * recipe.plan.decoding
+    each = measured * recipe.evaluation.generations
+    measuring = (trainings + 1 + soups + mixtures) * each
     mean, longest = _prompt_tokens(prompts.train, base)
-    tokens = math.ceil((training + measuring) * (mean + recipe.generation.max_new_tokens))
+    passes = training + measuring + (parts - 1) * mixtures * each  # a token of a mixture takes a pass a part
+    tokens = math.ceil(passes * (mean + recipe.generation.max_new_tokens))
     adapter = memory = disk = None
     if base is not None:
         matrices = [m for target in recipe.lora.target.split(",") for m in base.matrices_of(target.strip())]
         adapter = recipe.lora.r * sum(map(sum, matrices))
         memory = _memory(recipe, base, adapter, longest, gpu)
         checkpoints = 3 * 12 * adapter if recipe.train.save_every else 0
-        disk = trainings * 4 * adapter + checkpoints + 200 * (measuring + (training if _offline(recipe) else 0))
+        disk = (
+            (trainings + parts * soups) * 4 * adapter
+            + checkpoints
+            + 200 * (measuring + (training if _offline(recipe) else 0))
+        )
     return Estimate(
         first_round=first,
         trainings=trainings,
         limited=recipe.budget.trainings > 0,
         completions_training=training,
         completions_measuring=measuring,
+        blends=soups + mixtures,
         tokens=tokens,
         base_parameters=base.parameters if base else None,
         adapter_parameters=adapter,
@@ -213,7 +231,8 @@ def _memory(recipe: Recipe, base: ModelSize, adapter: int, prompt: int, gpu: boo
     trl, length = recipe.train.trl, prompt + recipe.generation.max_new_tokens
     sequences = recipe.train.batch // recipe.launch.processes * (2 if _offline(recipe) else 1)
     rounds = max(1, trl.get("steps_per_generation", trl.get("gradient_accumulation_steps", 1)))
-    together = max(recipe.evaluation.batch, 0 if _offline(recipe) else sequences * rounds)
+    evaluated = recipe.evaluation.batch * (len(recipe.rewards) if recipe.plan.decoding else 1)
+    together = max(evaluated, 0 if _offline(recipe) else sequences * rounds)
     layer = 18 * width + 4 * inner
     kept = layers * width + layer if _recomputes(recipe, gpu) else layers * layer
     parts = {

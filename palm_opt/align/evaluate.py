@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt.align.data import Row
+from palm_opt.align.decode import Part, attach
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.rewards import RewardFunction
 
-__all__ = ["Measured", "Policies", "measured", "sample_of", "write_rows"]
+__all__ = ["Measured", "Policies", "complete", "measured", "sample_of", "write_rows"]
 
 
 @dataclass(frozen=True)
@@ -43,35 +44,36 @@ def sample_of(prompts: Sequence[Row], count: int) -> list[Row]:
 
 
 class Policies:
-    """The base model with adapters attached one after the other."""
+    """The base model, and what becomes of it with adapters attached for a while."""
 
     def __init__(self, model: Any, tokenizer: Any, recipe: Recipe) -> None:
         self._plain, self._tokenizer, self._recipe = model, tokenizer, recipe
 
     def measure(
         self,
-        adapter: Path | None,
+        parts: Sequence[Part],
         rows: Sequence[Row],
         rewards: Sequence[RewardFunction],
         generations: int | None = None,
     ) -> dict[str, NDArray[np.float64]]:
         """Rewards and log-ratios of every completion: arrays of shape (prompts, generations) by column name.
 
-        `adapter` is None for the base model. `generations` completions a prompt, by default the recipe's. The same seed
-        for every policy: differences between them are less noisy.
+        `parts` are those of the policy (see `attach`), none for the base model. `generations` completions a prompt, by
+        default the recipe's. The same seed for every policy: differences between them are less noisy.
         """
         generations = generations or self._recipe.evaluation.generations
-        model = self._attach(adapter)
+        model = attach(self._plain, parts)
+        adapted = model is not self._plain
         columns: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*self._recipe.reward_names, "kl")}
         try:
             for batch, completions, ids, ratios in self._batches(
-                model, rows, generations, self._recipe.seed + 1, adapter is not None
+                model, rows, generations, self._recipe.seed + 1, adapted
             ):
                 columns["kl"].append(ratios)
                 for reward in rewards:
                     columns[reward.reward.name].append(_score(reward, batch, completions, ids))
         finally:
-            if adapter is not None:
+            if adapted:
                 self._plain = model.unload()
         return {name: np.concatenate(parts).reshape(len(rows), generations) for name, parts in columns.items()}
 
@@ -110,51 +112,53 @@ class Policies:
                 completions, ids, ratios = self._generate(model, batch, adapted)
             yield batch, completions, ids, ratios
 
-    def _attach(self, adapter: Path | None) -> Any:
-        if adapter is None:
-            return self._plain
-        from peft import PeftModel
-
-        return PeftModel.from_pretrained(self._plain, adapter, is_trainable=False).eval()
-
     def _generate(self, model: Any, batch: Sequence[Row], adapted: bool) -> tuple[list[Any], list[list[int]], Any]:
         """Completions, their token ids, and log pi - log pi_base of each: its mean is the KL."""
         import torch
-        from trl.data_utils import is_conversational, maybe_apply_chat_template
 
-        tokenizer, generation, trl = self._tokenizer, self._recipe.generation, self._recipe.train.trl
-        texts = [maybe_apply_chat_template({"prompt": row["prompt"]}, tokenizer)["prompt"] for row in batch]
-        inputs = tokenizer(
-            texts, return_tensors="pt", padding=True, add_special_tokens=not is_conversational(batch[0])
-        ).to(model.device)
-        inputs.pop("token_type_ids", None)
-        output = model.generate(
-            **inputs,
-            max_new_tokens=generation.max_new_tokens,
-            do_sample=True,
-            temperature=generation.temperature,
-            top_p=generation.top_p,
-            pad_token_id=tokenizer.pad_token_id,
-            **{"top_k": 0, **{key: trl[key] for key in ("top_k", "min_p", "repetition_penalty") if key in trl}},
-        )
-        width = inputs["input_ids"].shape[1]
-        answers = output[:, width:]
-        end = model.generation_config.eos_token_id
-        ends = torch.tensor(end if isinstance(end, list) else [tokenizer.eos_token_id if end is None else end])
-        ended = torch.isin(answers, ends.to(answers.device)).int()
-        kept = (ended.cumsum(1) - ended) == 0  # up to the first end, itself included
+        tokenizer, sampling = self._tokenizer, self._recipe.sampling
+        output, mask, width = complete(model, tokenizer, [row["prompt"] for row in batch], sampling)
+        kept = mask[:, width:].bool()
         ratios = torch.zeros(len(batch), dtype=torch.float64)
         if adapted:
-            mask = torch.cat([inputs["attention_mask"], kept.long()], dim=1)
-            own = _log_probabilities(model, output, mask, width, generation.temperature)
+            own = _log_probabilities(model, output, mask, width, sampling["temperature"])
             with model.disable_adapter():
-                reference = _log_probabilities(model, output, mask, width, generation.temperature)
+                reference = _log_probabilities(model, output, mask, width, sampling["temperature"])
             ratios = ((own - reference) * kept).sum(1).double().cpu()
-        ids = [row[keep].tolist() for row, keep in zip(answers, kept, strict=True)]
+        ids = [row[keep].tolist() for row, keep in zip(output[:, width:], kept, strict=True)]
         texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
-        chat = is_conversational(batch[0])
+        chat = not isinstance(batch[0]["prompt"], str)
         completions = [[{"role": "assistant", "content": text}] if chat else text for text in texts]
         return completions, ids, ratios.numpy()
+
+
+def complete(model: Any, tokenizer: Any, prompts: Sequence[Any], sampling: Mapping[str, Any]) -> tuple[Any, Any, int]:
+    """Sample a completion of each prompt.
+
+    Parameters
+    ----------
+    prompts : n texts, or n lists of chat messages.
+    sampling : arguments of `generate`, as `Recipe.sampling` has them.
+
+    Returns
+    -------
+    ids, mask : (n, width + length) tokens, and 1 where they are of a prompt or completion: up to its first end, itself
+        included. width : where completions begin.
+    """
+    import torch
+    from trl.data_utils import is_conversational, maybe_apply_chat_template
+
+    texts = [maybe_apply_chat_template({"prompt": prompt}, tokenizer)["prompt"] for prompt in prompts]
+    chat = is_conversational({"prompt": prompts[0]})
+    inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=not chat).to(model.device)
+    inputs.pop("token_type_ids", None)
+    ids = model.generate(**inputs, do_sample=True, pad_token_id=tokenizer.pad_token_id, **sampling)
+    width = inputs["input_ids"].shape[1]
+    end = model.generation_config.eos_token_id
+    ends = torch.tensor(end if isinstance(end, list) else [tokenizer.eos_token_id if end is None else end])
+    ended = torch.isin(ids[:, width:], ends.to(ids.device)).int()
+    kept = (ended.cumsum(1) - ended) == 0
+    return ids, torch.cat([inputs["attention_mask"], kept.long()], dim=1), width
 
 
 def _log_probabilities(model: Any, ids: Any, mask: Any, width: int, temperature: float) -> Any:

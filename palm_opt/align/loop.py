@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from palm_opt.align.portfolio import Portfolio
 from palm_opt.align.publish import Promise, publish, statistical, table_of
 from palm_opt.align.recipe import Recipe
-from palm_opt.align.session import Ask, Candidate, Session, Weight
+from palm_opt.align.session import Ask, Blend, Candidate, Session, Weight
 from palm_opt.align.steer import Steering, steer, steer_to
 from palm_opt.certify import certify
 from palm_opt.gibbs import gibbs
@@ -75,7 +75,7 @@ class Loop:
                 weights, stop = self._next(state)
                 if stop is not None:
                     break
-                if self.recipe.plan.soups and self._blended(state, weights):
+                if self._blended(state, weights):
                     continue
                 publish(self.session, state.candidates, self._promise(state, "running"))
                 self.session.ask((weight, self._start(state, weight)) for weight in weights)
@@ -98,7 +98,7 @@ class Loop:
             candidates = session.candidates(asks)
             if round_ is not rounds[-1]:
                 session.train(candidates, quiet=True)
-        candidates += session.soups(candidates)
+        candidates += session.blends(candidates)
         session.train(candidates)
         entries = session.measure(candidates)
         values = table_of(self.recipe, candidates, entries)
@@ -120,19 +120,22 @@ class Loop:
         return trained[int(np.argmin(distance))].name
 
     def _blended(self, state: State, weights: Sequence[Weight]) -> bool:
-        """Write down soups for weights that have none yet; whether there are any."""
+        """Write down the soups and mixtures, as the recipe wants, of weights that have none; whether there are any."""
         if state.steering.own is not None or not math.isfinite(state.steering.gap):
             return False
         names = [candidate.name for candidate in state.candidates]
-        done = {tuple(soup["weight"]) for soup in self.session.blended()}
-        soups = []
-        for weight in weights:
-            parts = [(names[i], share) for i, share in state.steering.blend(np.array(weight))]
-            if len(parts) > 1 and tuple(x.hex() for x in weight) not in done:
-                soups.append((weight, parts))
-        if soups:
-            self.session.blend(soups)  # all in one line: a kill in between would leave half a round
-        return bool(soups)
+        blends: dict[str, list[Blend]] = {}
+        for kind in self.recipe.plan.blends:
+            done = {weight for weight, _ in self.session.blended(kind)}
+            blends[kind] = []
+            for weight in weights:
+                parts = [(names[i], share) for i, share in state.steering.blend(np.array(weight))]
+                total = 1.0 if kind == "soup" else math.fsum(share for _, share in parts)
+                if len(parts) > 1 and weight not in done:
+                    blends[kind].append((weight, [(name, share / total) for name, share in parts]))
+        if any(blends.values()):
+            self.session.blend(blends)  # all in one line: a kill in between would leave half a round
+        return any(blends.values())
 
     def _steering(self, array: Array, weights: Sequence[Array | None], entries: Sequence[dict[str, Any]]) -> Steering:
         terms, names = self.recipe.plan, self.recipe.reward_names

@@ -74,7 +74,7 @@ def sample_pool(
         pool = _read(file) if file and file.is_file() else None
         if pool is None:
             rows = sample_of(prompts.train, recipe.train.pool)
-            policies = Policies(load_model(base, recipe.device), tokenizer, recipe)
+            policies = Policies(load_model(base, recipe.device.precision), tokenizer, recipe)
             flat, scores = policies.sample(rows, rewards, recipe.train.generations, recipe.seed + 2)
             shape = (len(rows), recipe.train.generations)
             completions = [flat[i * shape[1] : (i + 1) * shape[1]] for i in range(shape[0])]

@@ -14,8 +14,9 @@ from typing import Any
 from palm_opt.align.store import file_sha256
 from palm_opt.errors import StoreError
 
-__all__ = ["FORMAT", "MANIFEST", "Member", "Portfolio", "safe_file"]
+__all__ = ["BASE", "FORMAT", "GENERATION", "MANIFEST", "Member", "Portfolio", "safe_file"]
 
+BASE = "base"  #: name of the base model as a policy
 FORMAT = "palm_opt portfolio"
 MANIFEST = "portfolio.json"
 LARGEST = 16 * 2**20  #: bytes of a manifest
@@ -24,11 +25,15 @@ _ADAPTER = frozenset({"adapter_config.json", "adapter_model.safetensors", "train
 _PROOFS = ("certificate.json", "certificate-statistical.json")
 _TOP = frozenset({"values.csv", "answers.csv", "evaluation.parquet", *_PROOFS, "report.html"})
 _REFERENCES, _OBJECTIVES = ("pool", "oracle", "gibbs"), ("reward", "reward_minus_kl")
-_OPTIONAL = ("run", "statistical")  # tables, or null, or left out
+_OPTIONAL = ("run", "statistical", "generation")  # tables, or null, or left out
+GENERATION = {  #: settings of sampling
+    "max_new_tokens": int, "temperature": float, "top_p": float, "top_k": int, "min_p": float,
+    "repetition_penalty": float,
+}  # fmt: skip
 _KEYS = {
     "format": str, "version": int, "base_model": dict, "rewards": list, "beta": float, "objective": str,
     "reference": str, "tolerances": dict, "run": dict, "statistical": dict, "measured": dict, "members": list,
-    "files": dict, "producer": dict,
+    "files": dict, "producer": dict, "generation": dict,
 }  # fmt: skip
 
 
@@ -36,8 +41,9 @@ _KEYS = {
 class Member:
     """A policy of the portfolio; `value` and `standard_error` are in the rewards' own units.
 
-    `weight` and `adapter` are None for the base model itself. `kl` is the measured KL to the base model, in nats a
-    completion.
+    `weight` is None for what was not trained, `adapter` for the base model and mixtures. A mixture has `parts`, names
+    of adapters, or "base" for the base model, and their shares, which sum to 1; to serve it takes a forward pass a part
+    and token. `kl` is the measured KL to the base model, in nats a completion.
     """
 
     name: str
@@ -46,6 +52,15 @@ class Member:
     standard_error: Mapping[str, float]
     kl: float
     adapter: str | None
+    parts: Mapping[str, float] | None = None
+
+    @property
+    def served(self) -> dict[str, float]:
+        """Names of the policies whose next-token distributions it mixes, and their shares: itself, if it is no mixture.
+
+        "base" is the base model, any other name that of an adapter.
+        """
+        return dict(self.parts) if self.parts is not None else {BASE if self.adapter is None else self.name: 1.0}
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,8 @@ class Portfolio:
         trainer, or "gibbs", the closed form on samples of the base model.
     run : how the run ended (why, its target, trainings, lower bound, trainer error); None after `align`.
     statistical : the promise for new prompts that certificate-statistical.json proves, or None.
+    generation : how completions were sampled to measure the members: arguments of transformers' `generate`; empty where
+        the directory does not say.
     manifest : the whole document.
     """
 
@@ -80,6 +97,7 @@ class Portfolio:
     reference: str
     run: Mapping[str, Any] | None
     statistical: Mapping[str, Any] | None
+    generation: Mapping[str, Any]
     manifest: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -100,9 +118,8 @@ class Portfolio:
                     f"{file}: its SHA-256 is not the one in {MANIFEST}: damaged or changed; if a run was killed "
                     "here, run it again"
                 )
-        for member in portfolio.members:
-            if member.adapter is not None:
-                _check_adapter(path, member.adapter, document["files"])
+        for name in sorted({name for member in portfolio.members for name in member.served} - {BASE}):
+            _check_adapter(path, f"adapters/{name}", document["files"])
         return portfolio
 
     def member(self, name: str) -> Member:
@@ -192,6 +209,7 @@ def _parse(path: Path, document: dict[str, Any]) -> Portfolio:
         members = tuple(_member(entry, names) for entry in document["members"])
         if not members or len({member.name for member in members}) < len(members):
             raise ValueError("members: expected at least one, with distinct names")
+        _check_parts(members)
         promise = document["tolerances"]
         epsilon, delta = (None if promise[key] is None else _number(promise[key]) for key in ("epsilon", "delta"))
         if not 0 <= (epsilon or 0.0) < 1 or (delta or 0.0) < 0:
@@ -205,11 +223,12 @@ def _parse(path: Path, document: dict[str, Any]) -> Portfolio:
         beta = _number(document["beta"])
         how = None if document.get("run") is None else _how(document["run"])
         statistical = None if document.get("statistical") is None else _statistical(document["statistical"])
+        generation = {key: _setting(key, x) for key, x in (document.get("generation") or {}).items()}
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise StoreError(f"{where}: {type(error).__name__}: {error}") from error
     return Portfolio(
         path, tuple(names), ranges, beta, members, document["base_model"], epsilon, delta,
-        document["objective"], document["reference"], how, statistical, document,
+        document["objective"], document["reference"], how, statistical, generation, document,
     )  # fmt: skip
 
 
@@ -255,7 +274,24 @@ def _member(entry: dict[str, Any], rewards: list[str]) -> Member:
     assert value is not None and error is not None
     if weight is not None and (min(weight.values()) < 0 or not math.isclose(sum(weight.values()), 1, abs_tol=1e-9)):
         raise ValueError(f"member {name}: weight: expected numbers >= 0 with sum 1")
-    return Member(name, weight, value, error, _number(entry["kl"]), adapter)
+    parts = entry.get("parts")
+    if parts is not None:
+        if not isinstance(parts, dict) or adapter is not None or weight is not None:
+            raise ValueError(f"member {name}: parts: expected one share a part, and neither adapter nor weight")
+        parts = {_text(part): _number(share) for part, share in parts.items()}
+        if not parts or min(parts.values()) < 0 or not math.isclose(math.fsum(parts.values()), 1, abs_tol=1e-9):
+            raise ValueError(f"member {name}: parts: expected shares >= 0 with sum 1")
+    return Member(name, weight, value, error, _number(entry["kl"]), adapter, parts)
+
+
+def _check_parts(members: tuple[Member, ...]) -> None:
+    """A part is an adapter or the base model, never a mixture; no name stands for two policies."""
+    mixtures = {member.name for member in members if member.parts is not None}
+    for member in members:
+        if member.name == BASE and member.served != {BASE: 1.0}:
+            raise ValueError(f"member {BASE}: expected the base model itself")
+        if member.parts is not None and (mixed := mixtures & member.parts.keys()):
+            raise ValueError(f"member {member.name}: {min(mixed)} is a mixture, expected adapters as parts")
 
 
 def _check_adapter(path: Path, adapter: str, files: Mapping[str, str]) -> None:
@@ -279,6 +315,14 @@ def _check_adapter(path: Path, adapter: str, files: Mapping[str, str]) -> None:
             raise ValueError("expected peft_type LORA and no auto_mapping")
     except (ValueError, AttributeError, RecursionError) as error:
         raise StoreError(f"{file}: not a LoRA configuration: {error}") from error
+
+
+def _setting(key: str, value: Any) -> int | float:
+    """A setting of `generation`, checked."""
+    number = _number(value)
+    if key not in GENERATION or number < 0 or (GENERATION[key] is int and not isinstance(value, int)):
+        raise ValueError(f"generation: {key[:60]}: unexpected {str(value)[:60]!r}")
+    return value if isinstance(value, int) else number
 
 
 def _text(value: Any) -> str:

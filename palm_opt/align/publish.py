@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from palm_opt._version import __version__
 from palm_opt.align.evaluate import prompt_text
-from palm_opt.align.portfolio import FORMAT, MANIFEST, Portfolio
+from palm_opt.align.portfolio import BASE, FORMAT, MANIFEST, Portfolio
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.session import SPLITS, Candidate, Session
 from palm_opt.align.store import file_sha256
@@ -191,7 +191,8 @@ def _manifest(
         for candidate, entry in zip(pool, entries, strict=True)
         if promise is None or candidate.name in promise.members
     ]
-    adapters = [f"adapters/{candidate.name}" for candidate, _ in chosen if candidate.adapted]
+    served = dict.fromkeys(name for candidate, _ in chosen for name, _ in candidate.served if name != BASE)
+    adapters = [f"adapters/{name}" for name in served]
     first = entries[0]
     return {
         "format": FORMAT,
@@ -199,6 +200,7 @@ def _manifest(
         "base_model": {"name": base.name, "revision": base.revision, "sha256": base.sha256},
         "rewards": [{"name": r.name, "function": r.source, "low": r.low, "high": r.high} for r in recipe.rewards],
         "beta": recipe.train.beta,
+        "generation": recipe.sampling,
         "objective": "reward_minus_kl" if promise is not None and promise.reference == "gibbs" else "reward",
         "reference": "pool" if promise is None else promise.reference,
         "tolerances": {
@@ -223,6 +225,7 @@ def _manifest(
                 "standard_error": entry["standard_error"],
                 "kl": entry["kl"],
                 "adapter": None if not candidate.adapted else f"adapters/{candidate.name}",
+                "parts": dict(candidate.parts) if candidate.mixed else None,
             }
             for candidate, entry in chosen
         ],

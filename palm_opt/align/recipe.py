@@ -18,6 +18,11 @@ __all__ = ["EMBEDDED", "HUB", "Recipe", "Reward", "load_recipe"]
 
 EMBEDDED = "embedded"
 HUB = "hf:"  #: prefix of a data set on the hub
+SAMPLING = (
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+)  #: arguments of `[train.trl]` that say how to sample, also to measure
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ class Plan:
     trainer_gamma: float
     responses: int
     soups: bool
+    decoding: bool
     lattice: int
     epsilon: float
     delta: float
@@ -112,6 +118,11 @@ class Plan:
     def error(self) -> tuple[float, float]:
         """(eta, gamma): a policy trained for w is declared to have w.v >= (1 - eta) OPT(w) - gamma."""
         return self.trainer_eta, self.trainer_gamma
+
+    @property
+    def blends(self) -> tuple[str, ...]:
+        """Kinds of policies to make from trained ones before a weight is trained: "soup", "mod"."""
+        return ("soup",) * self.soups + ("mod",) * self.decoding
 
 
 @dataclass(frozen=True)
@@ -178,6 +189,12 @@ class Recipe:
     def ranges(self) -> tuple[tuple[float, float], ...]:
         """Declared (low, high) of each reward."""
         return tuple((reward.low, reward.high) for reward in self.rewards)
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """Arguments of transformers' `generate` with which every policy is measured."""
+        generation, trl = asdict(self.generation), self.train.trl
+        return {**generation, "top_k": 0, **{key: trl[key] for key in SAMPLING if key in trl}}
 
     @property
     def training(self) -> dict[str, Any]:

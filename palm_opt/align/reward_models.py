@@ -78,7 +78,7 @@ class RewardModel:
 
         model, info = AutoModelForSequenceClassification.from_pretrained(
             self.folder,
-            dtype=getattr(torch, precision(self._device)),
+            dtype=getattr(torch, precision(self._device.precision)),
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,

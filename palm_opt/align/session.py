@@ -7,14 +7,16 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from palm_opt.align.base import Base, find_base, load_model, load_tokenizer, quiet, require_libraries
 from palm_opt.align.data import PromptSet, Row, load_prompts
+from palm_opt.align.decode import Part
 from palm_opt.align.launch import Task, train_all
+from palm_opt.align.portfolio import BASE
 from palm_opt.align.recipe import Recipe, load_recipe
 from palm_opt.align.rewards import RewardFunction, resolve_rewards
 from palm_opt.align.store import Store, check_directory, file_sha256
@@ -22,31 +24,41 @@ from palm_opt.errors import StoreError
 from palm_opt.rewards import RewardTable
 from palm_opt.storage import atomic_path
 
-__all__ = ["BASE", "SPLITS", "Ask", "Candidate", "Say", "Session", "Weight", "open_session"]
+__all__ = ["BASE", "BLENDS", "SPLITS", "Ask", "Blend", "Candidate", "Say", "Session", "Weight", "open_session"]
 
-BASE = "base"  #: name of the base model as a candidate
 SPLITS = ("select", "certify")
+BLENDS = {"soup": "soups", "mod": "mixtures"}  #: kinds of policies made without training: their field in the journal
 Say = Callable[[str], None]
 Weight = tuple[float, ...]
 Ask = tuple[Weight, str | None]  #: a weight to train for, and the adapter to start from, None for a fresh one
+Blend = tuple[
+    Weight, Sequence[tuple[str, float]]
+]  #: a weight, and the (name, share) of trained policies to blend for it
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A policy: its name and its key; the weight it was trained for and the adapter it started from, or the
-    (name, share) of the adapters it blends. The base model has neither."""
+    (name, share) of the adapters it blends: their sum, an adapter too (a soup), or `mixed` at every token (a mixture).
+    The base model has neither."""
 
     name: str
     key: str
     weight: Weight | None
     start: str | None = None
     parts: tuple[tuple[str, float], ...] = ()
+    mixed: bool = False
 
     @property
     def adapted(self) -> bool:
-        """Whether it has an adapter."""
-        return self.weight is not None or bool(self.parts)
+        """Whether it has an adapter of its own."""
+        return self.weight is not None or (bool(self.parts) and not self.mixed)
+
+    @property
+    def served(self) -> tuple[tuple[str, float], ...]:
+        """(name, share) of the adapters that are loaded to serve it."""
+        return ((self.name, 1.0),) if self.adapted else self.parts
 
 
 @dataclass
@@ -85,37 +97,44 @@ class Session:
             starts=[start for _, start in asks],
         )
 
-    def blend(self, soups: Iterable[tuple[Weight, Sequence[tuple[str, float]]]]) -> None:
-        """Write down the soups of a round, each for a weight, in one line, before any of them is made."""
-        named = [
-            {
-                "weight": [float(x).hex() for x in weight],
-                "parts": [[name, float(share).hex()] for name, share in parts],
-            }
-            for weight, parts in soups
-        ]
-        self.store.append("blended", soups=named)
+    def blend(self, blends: Mapping[str, Sequence[Blend]]) -> None:
+        """Write down the blends of a round by kind, in one line, before any of them is made or measured."""
+        lines = {
+            BLENDS[kind]: [
+                {"weight": [x.hex() for x in weight], "parts": [[name, share.hex()] for name, share in parts]}
+                for weight, parts in those
+            ]
+            for kind, those in blends.items()
+        }
+        self.store.append("blended", **lines)
 
-    def blended(self) -> list[dict[str, Any]]:
-        """The soups written down so far: weight, parts."""
-        return [soup for entry in self.store.entries("blended") for soup in entry["soups"]]
+    def blended(self, kind: str) -> list[Blend]:
+        """The blends of a kind written down so far."""
+        try:
+            return [
+                (_weight(line["weight"]), tuple((str(name), float.fromhex(share)) for name, share in line["parts"]))
+                for entry in self.store.entries("blended")
+                for line in entry.get(BLENDS[kind], [])
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{self.store.path}: the journal has a blend that is none: {error}") from error
 
-    def soups(self, trained: Sequence[Candidate]) -> list[Candidate]:
-        """The soups written down so far, of the candidates `trained`."""
+    def blends(self, trained: Sequence[Candidate]) -> list[Candidate]:
+        """The soups and mixtures written down so far, of the candidates `trained`."""
         keys = {candidate.name: candidate.key for candidate in trained}
         found = dict[str, Candidate]()
-        for entry in self.blended():
-            try:
-                weight = _weight(entry["weight"])
-                parts = tuple((name, float.fromhex(share)) for name, share in entry["parts"])
+        for kind in BLENDS:
+            for weight, parts in self.blended(kind):
+                if unknown := [name for name, _ in parts if name not in keys]:
+                    raise StoreError(
+                        f"{self.store.path}: the journal has a blend of {unknown[0]!r}, which is not there"
+                    )
                 text = json.dumps([[keys[name], share.hex()] for name, share in parts])
-            except (KeyError, TypeError, ValueError) as error:
-                raise StoreError(f"{self.store.path}: the journal has a soup that is none: {error}") from error
-            key = hashlib.sha256(text.encode()).hexdigest()
-            name = self.store.name_for(weight, key, "soup")
-            if name in found and found[name].key != key:
-                name = f"{name}-{key[:8]}"
-            found.setdefault(name, Candidate(name, key, None, parts=parts))
+                key = hashlib.sha256((text if kind == "soup" else f"{kind} {text}").encode()).hexdigest()
+                name = self.store.name_for(weight, key, kind)
+                if name in found and found[name].key != key:
+                    name = f"{name}-{key[:8]}"
+                found.setdefault(name, Candidate(name, key, None, parts=tuple(parts), mixed=kind == "mod"))
         return list(found.values())
 
     def candidates(self, asks: Iterable[Ask]) -> list[Candidate]:
@@ -124,7 +143,7 @@ class Session:
 
         found = {BASE: Candidate(BASE, hashlib.sha256(self._subject().encode()).hexdigest(), None)}
         for weight, start in asks:
-            place = None if start is None else self.store.path / "adapters" / start
+            place = None if start is None else self.adapter(start)
             key = training_key(weight, self.recipe, self.base, self.prompts, place)
             name = self.store.name_for(weight, key)
             if name in found and found[name].key != key:
@@ -150,7 +169,7 @@ class Session:
         for task, result in self._steps(train_all(self, todo), "train", len(todo)):
             self._there.add(task.key)
             self.say(f"trained {task.name} in {result['seconds']:.1f} s")
-        for soup in (candidate for candidate in candidates if candidate.parts):
+        for soup in (candidate for candidate in candidates if candidate.parts and candidate.adapted):
             if not self._finished(soup):
                 self._cook(soup)
 
@@ -163,8 +182,12 @@ class Session:
     def _cook(self, soup: Candidate) -> None:
         from palm_opt.align.soup import blend
 
-        folders = [(self.store.path / "adapters" / name, share) for name, share in soup.parts]
+        folders = [(self.adapter(name), share) for name, share in soup.parts]
         self.store.train(soup.name, soup.key, {}, lambda folder: blend(folders, folder))
+
+    def adapter(self, name: str) -> Path:
+        """Where the adapter of that name is."""
+        return self.store.path / "adapters" / name
 
     def _steps(self, items: Iterable[T], what: str, total: int) -> Iterator[T]:
         from tqdm import tqdm
@@ -185,18 +208,18 @@ class Session:
 
             rows = self.held_out("select")
             self.say(f"sampling the base model once: {len(rows)} prompts, {count} responses each")
-            columns = self._policies().measure(None, rows, self.rewards, count)
+            columns = self._policies().measure((), rows, self.rewards, count)
             with atomic_path(path) as temporary:
                 write_rows(temporary, BASE, rows, columns)
             self.store.append("sampled", key=key, responses=count, sha256=file_sha256(path))
         return RewardTable.read(path, self.recipe.reward_names, scale=self.recipe.ranges)
 
     def _policies(self) -> Any:
-        """The base model, loaded once, with adapters attached one after the other."""
+        """The base model, loaded once, to which adapters are attached for a while."""
         from palm_opt.align.evaluate import Policies
 
         if self._model is None:
-            self._model = Policies(load_model(self.base, self.recipe.device), self.tokenizer, self.recipe)
+            self._model = Policies(load_model(self.base, self.recipe.device.precision), self.tokenizer, self.recipe)
         return self._model
 
     # ---- measuring ---------------------------------------------------------------------------------------------------
@@ -235,8 +258,8 @@ class Session:
 
         for reward in self.rewards:
             reward.clipped = reward.scored = 0
-        adapter = None if not candidate.adapted else self.store.path / "adapters" / candidate.name
-        columns = self._policies().measure(adapter, rows, self.rewards)
+        parts: list[Part] = [(None if name == BASE else self.adapter(name), share) for name, share in candidate.served]
+        columns = self._policies().measure(parts, rows, self.rewards)
         result = measured(columns, self.recipe.reward_names)
         path = self.evaluation(candidate, split)
         with atomic_path(path) as temporary:

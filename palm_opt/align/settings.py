@@ -153,6 +153,13 @@ SETTINGS: tuple[Setting, ...] = (
         (),
         "Before a weight is trained, measure the weighted sum of the adapters that bound OPT there (no training).",
     ),
+    Setting(
+        "plan.decoding",
+        bool,
+        False,
+        (),
+        "Likewise the mixture of their next-token distributions (no training; a forward pass a part and token).",
+    ),
     Setting("plan.lattice", int, 1, _MANY, "The first round trains all weights that are multiples of 1 / lattice."),
     Setting("plan.epsilon", float, 0.0, (0, 0.999999), "Relative tolerance that `run` promises."),
     Setting("plan.delta", float, 0.05, (0, math.inf), "Absolute tolerance, in units of rewards scaled to [0, 1]."),

@@ -29,7 +29,7 @@ __all__ = ["Store", "check_directory", "disk_faults", "file_sha256", "new_workpl
 
 RECORD = "training.json"
 _WORKPLACE, _ADAPTER, _SECONDS = ".training-", "adapter", "seconds.json"
-_NAME = re.compile(r"(w|soup)-[0-9a-f-]{1,90}")
+_NAME = re.compile(r"(w|soup)-[0-9a-f-]{1,90}")  # mixtures have no adapter
 
 
 def file_sha256(path: Path) -> str:

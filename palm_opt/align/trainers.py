@@ -81,7 +81,7 @@ def _online(job: Job, trainer: Any) -> Any:
     from datasets import Dataset
 
     return trainer(
-        model=load_model(job.base, job.recipe.device),
+        model=load_model(job.base, job.recipe.device.precision),
         reward_funcs=list(job.rewards),
         args=make_config(job),
         train_dataset=Dataset.from_list(list(job.prompts.train)),
@@ -105,7 +105,7 @@ def _dpo_rerank(job: Job) -> Any:
         pairs = [pool.pairs(job.weight)]
     broadcast_object_list(pairs)
     return DPOTrainer(
-        model=load_model(job.base, job.recipe.device),
+        model=load_model(job.base, job.recipe.device.precision),
         args=args,
         train_dataset=Dataset.from_list(pairs[0]),
         processing_class=job.tokenizer,
@@ -132,7 +132,7 @@ def _common(job: Job) -> dict[str, Any]:
 
     gpu = torch.cuda.is_available()
     recipe, train, device = job.recipe, job.recipe.train, job.recipe.device
-    number = precision(device)
+    number = precision(device.precision)
     settings: dict[str, Any] = {
         "output_dir": str(job.output),
         "beta": train.beta,

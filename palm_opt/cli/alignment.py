@@ -107,7 +107,7 @@ def route(
 
     The weights are divided by their sum; a reward left out counts 0.
     """
-    from palm_opt.report.wording import number, weight_text
+    from palm_opt.report.wording import number, untrained, weight_text
     from palm_opt.route import route as find
 
     found = find(directory, opt.weight(weight))
@@ -120,10 +120,11 @@ def route(
                 "expected": found.expected,
                 "weight": found.weight,
                 "adapter": found.adapter,
+                "parts": found.parts,
             }
         )
         return
-    adapter = "none: the base model itself" if found.adapter is None else str(found.adapter)
+    adapter = untrained(found.adapter, found.parts) if found.adapter is None else str(found.adapter)
     emit(found.member)
     emit()
     emit(
@@ -153,7 +154,7 @@ def report(directory: Directory, json: opt.Json = False) -> None:
 
 def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
     """Print what a training run left behind."""
-    from palm_opt.report.wording import REFERENCES, number, on_new_prompts, promise, stopped
+    from palm_opt.report.wording import REFERENCES, number, on_new_prompts, promise, stopped, untrained
 
     files = {
         name: portfolio.path / name
@@ -193,10 +194,9 @@ def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
     emit()
     rows = []
     for member in portfolio.members:
-        weight = ["base" if member.weight is None else number(member.weight[name], 3) for name in portfolio.rewards]
+        weight = "/".join(number(x, 3) for x in member.weight.values()) if member.weight else ""
         values = [f"{member.value[name]:.3f} +- {member.standard_error[name]:.3f}" for name in portfolio.rewards]
-        untrained = "base model" if member.adapter is None else "a sum of adapters"
-        rows.append([member.name, "/".join(weight) if member.weight else untrained, *values, f"{member.kl:.3g}"])
+        rows.append([member.name, weight or untrained(member.adapter, member.parts), *values, f"{member.kl:.3g}"])
     emit(table(["member", "trained for", *portfolio.rewards, "KL"], rows, left=2))
     emit()
     emit(facts([("directory", str(portfolio.path)), *((name, str(path)) for name, path in files.items())]))

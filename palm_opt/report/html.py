@@ -15,7 +15,7 @@ import numpy as np
 from palm_opt.errors import BackendNotFound
 from palm_opt.report import figures
 from palm_opt.report.training import curves_figure, promises, run_headline, search_figures, verify_commands
-from palm_opt.report.wording import headline, number, proof, shares, weight_text
+from palm_opt.report.wording import headline, number, proof, shares, untrained, weight_text
 from palm_opt.storage import write_text
 from palm_opt.values import ValueMatrix
 
@@ -174,16 +174,16 @@ def _key(position: int) -> str:
 def _members(values: ValueMatrix, result: Result | Certified, manifest: Mapping[str, Any]) -> str:
     if not result.indices:
         return ""
-    trained = {member["name"]: member["weight"] for member in manifest.get("members", [])}
-    adapted = {member["name"] for member in manifest.get("members", []) if member.get("adapter")}
+    trained = {member["name"]: member for member in manifest.get("members", [])}
     head = '<tr><th class="name">member</th>' + ('<th class="name">trained for</th>' if trained else "")
     lines = [f"{head}<th>serves best</th>{'' if values.unit_costs else '<th>cost</th>'}</tr>"]
     for k, (i, share) in enumerate(zip(result.indices, shares(values, result.indices), strict=True)):
         cells = f'<td class="name">{_key(k)}{_text(values.names[i])}</td>'
         if trained:
-            weight = trained.get(values.names[i])
-            untrained = "a sum of trained adapters" if values.names[i] in adapted else "the base model, not trained"
-            told = untrained if weight is None else weight_text(weight.values(), list(weight))
+            member = trained.get(values.names[i], {})
+            weight = member.get("weight")
+            told = untrained(member.get("adapter"), member.get("parts"))
+            told = told if weight is None else weight_text(weight.values(), list(weight))
             cells += f'<td class="name">{_text(told)}</td>'
         cells += f"<td>{100 * share:.1f} %</td>"
         lines.append(f"<tr>{cells}{'' if values.unit_costs else f'<td>{number(values.costs[i])}</td>'}</tr>")

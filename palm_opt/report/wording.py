@@ -21,6 +21,7 @@ __all__ = [
     "proof",
     "shares",
     "stopped",
+    "untrained",
     "weight_text",
 ]
 
@@ -67,6 +68,13 @@ def weight_text(weight: Iterable[float], rewards: Sequence[str]) -> str:
     """Name the entries of a weight vector, zeros left out: 'safe 0.62, helpful 0.38'."""
     parts = [f"{name} {w:.3f}" for name, w in zip(rewards, weight, strict=True) if abs(w) > 5e-4]
     return ", ".join(parts) or "none"
+
+
+def untrained(adapter: object, parts: Mapping[str, float] | None) -> str:
+    """What a policy is that was not trained; of a mixture also what it costs to serve."""
+    if parts is not None:
+        return f"a mixture of {weight_text(parts.values(), list(parts))}: {len(parts)} forward passes a token"
+    return "the base model" if adapter is None else "a sum of adapters"
 
 
 def shares(values: ValueMatrix, indices: Sequence[int]) -> tuple[float, ...]:

@@ -42,16 +42,18 @@ COUNTED = {  # a kill before a sync leaves the same files as a kill before the c
     "full": ("open", "write", "fsync", "rename", "replace", "mkdir"),
 }
 RESULT = ("portfolio.json", "certificate.json", "certificate-statistical.json", "values.csv", "evaluation.parquet")
+ONCE = ("measured", "blended")
 Answer = dict[str, Any]
 
 
 class Policies:
-    """Stand-in for sampling: rewards that follow from the adapter's bytes."""
+    """Stand-in for sampling: rewards that follow from the adapters' bytes."""
 
-    def measure(self, adapter: Path | None, rows: list[Answer], rewards: list[Any]) -> dict[str, Any]:
-        data = b"" if adapter is None else (adapter / "adapter_model.safetensors").read_bytes()
-        random = np.random.default_rng(list(hashlib.sha256(data).digest()))
-        weight = [0.3, 0.3] if adapter is None else [float.fromhex(x) for x in data.decode().split()]
+    def measure(self, parts: list[tuple[Path, float]], rows: list[Answer], rewards: list[Any]) -> dict[str, Any]:
+        data = [(folder / "adapter_model.safetensors").read_bytes() for folder, _ in parts]
+        random = np.random.default_rng(list(hashlib.sha256(b"".join(data)).digest()))
+        weights = [[float.fromhex(x) for x in file.decode().split()] for file in data]
+        weight = np.array([share for _, share in parts]) @ weights if parts else [0.3, 0.3]
         shape = (len(rows), 2)
         early = np.clip(0.6 * np.sqrt(weight[0]) + random.uniform(0, 0.3, shape), 0, 1)
         length = np.clip(12 * np.sqrt(weight[1]) + random.uniform(0, 6, shape), 0, 20)
@@ -134,7 +136,7 @@ def scan(mode: str, recipe: Path, folder: Path) -> int:
 
     Raises
     ------
-    AssertionError : an acknowledged line is gone, a finished training was done again, or the files differ.
+    AssertionError : an acknowledged line is gone, a training or measurement was done again, or the files differ.
     """
     out, trained, whole = folder / "p", folder / "trained", folder / "undisturbed"
 
@@ -158,6 +160,8 @@ def scan(mode: str, recipe: Path, folder: Path) -> int:
         assert disturbed("kill", -1, work) == 0, f"{mode} {k}: cannot be resumed"
         assert journal.read_bytes().startswith(acknowledged), f"{mode} {k}: lost an acknowledged line"
         assert sealed.isdisjoint(trained.read_text().split()[len(before) :]), f"{mode} {k}: a finished training again"
+        done = [(e["event"], e.get("key") or str(e)) for e in read_journal(journal)[0] if e["event"] in ONCE]
+        assert len(set(done)) == len(done), f"{mode} {k}: measured or mixed again"
         different = [name for name in RESULT if (out / name).read_bytes() != expected[name]]
         assert not different, f"{mode} {k}: {different} differ from those of the undisturbed run"
         left = [str(item) for item in out.rglob(".*") if item.name != ".lock"]
@@ -198,6 +202,7 @@ def _prepared(folder: Path, out: Path, work: Callable[[], None]) -> dict[str, by
     for name in modules.read_text().split():
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    assert b"\nmod-" in (out / "values.csv").read_bytes(), "no mixture on the way"
     return {name: (out / name).read_bytes() for name in RESULT}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("filelock")
 
-from tests.align.tiny import RECIPE, REWARDS
+from tests.align.tiny import RECIPE, REWARDS, changed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +24,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "base").mkdir()
     prompts = [json.dumps({"prompt": f"Say something about {i}:", "hint": str(i)}) for i in range(40)]
     (folder / "prompts.jsonl").write_text("\n".join(prompts))
-    (folder / "recipe.toml").write_text(RECIPE.replace("prompts = 12", "prompts = 6"))
+    (folder / "recipe.toml").write_text(
+        changed(RECIPE, ("prompts = 12", "prompts = 6"), ("lattice = 2", "lattice = 1\ndecoding = true"))
+    )
     return folder / "recipe.toml"
 
 

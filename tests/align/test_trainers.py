@@ -58,8 +58,8 @@ class Task:
         from palm_opt.align.evaluate import Policies, sample_of
 
         with quiet(self.recipe.device):
-            policies = Policies(load_model(self.base, self.recipe.device), self.tokenizer, self.recipe)
-            columns = policies.measure(adapter, sample_of(self.prompts.select, 96), self.rewards)
+            policies = Policies(load_model(self.base, self.recipe.device.precision), self.tokenizer, self.recipe)
+            columns = policies.measure([(adapter, 1.0)], sample_of(self.prompts.select, 96), self.rewards)
         return np.array([columns[name].mean() for name in self.recipe.reward_names])
 
 

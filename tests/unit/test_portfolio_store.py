@@ -146,6 +146,58 @@ def test_bad_manifests_are_refused(tmp_path: Path, change: Callable[[dict[str, A
         Portfolio.load(make_portfolio(tmp_path, change))
 
 
+def _mixture(parts: Any, name: str = "mod-50-50", **changes: Any) -> Callable[[dict[str, Any]], None]:
+    """Make the first member a mixture."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["members"][0].update({"name": name, "weight": None, "adapter": None, "parts": parts, **changes})
+
+    return change
+
+
+def test_a_mixture_brings_its_adapters_along(tmp_path: Path) -> None:
+    parts = {"w-100-0": 0.5, "w-0-100": 0.25, "base": 0.25}
+    portfolio = Portfolio.load(make_portfolio(tmp_path, _mixture(parts)))
+    mixture, trained = portfolio.members
+    assert (mixture.parts, mixture.served, mixture.adapter) == (parts, parts, None)
+    assert (trained.parts, trained.served) == (None, {"w-100-0": 1.0})
+    (tmp_path / "adapters" / "w-0-100" / "adapter_model.safetensors").write_bytes(b"other")
+    with pytest.raises(StoreError, match="SHA-256"):
+        Portfolio.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _mixture({}),
+        _mixture([]),
+        _mixture({"w-100-0": 0.5}),
+        _mixture({"w-100-0": 0.5, "w-0-100": 0.5 + 1e-8}),
+        _mixture({"w-100-0": 1.5, "w-0-100": -0.5}),
+        _mixture({"w-100-0": float("nan"), "w-0-100": 0.5}),
+        _mixture({"w-100-0": 10**400, "w-0-100": 0.5}),
+        _mixture({"w-100-0": "0.5", "w-0-100": 0.5}),
+        _mixture({"w-100-0": True}),
+        _mixture({"w-100-0": 0.5, "w-0-50": 0.5}),
+        _mixture({"w-100-0": 0.5, "mod-50-50": 0.5}),
+        _mixture({"w-100-0": 0.5, "..": 0.5}),
+        _mixture({"w-100-0": 0.5, "/etc": 0.5}),
+        _mixture({"w-100-0": 0.5, "w-0-100/": 0.5}),
+        _mixture({"w-100-0": 0.5, "w-0-100": 0.5}, adapter="adapters/mod-50-50"),
+        _mixture({"w-100-0": 0.5, "w-0-100": 0.5}, weight={"a": 0.5, "b": 0.5}),
+        _mixture({"w-100-0": 0.5, "w-0-100": 0.5}, name="base"),
+        _mixture({"w-100-0": 0.5, "w-0-100": 0.5}, name="w-0-100"),
+        _set("generation", to={"num_beams": 3}),
+        _set("generation", to={"temperature": "1"}),
+        _set("generation", to={"max_new_tokens": 8.5}),
+        _set("generation", to=[]),
+    ],
+)
+def test_mixtures_that_are_none_are_refused(tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    with pytest.raises(StoreError):
+        Portfolio.load(make_portfolio(tmp_path, change))
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"[]", b"[" * 200_000, b'{"a": 1, "a": 2}', b"\xff", b'{"beta": NaN}', b" " * (17 * 2**20)],

@@ -142,7 +142,7 @@ def test_what_needs_a_gpu_or_a_download_is_a_warning(tmp_path: Path, monkeypatch
     ):
         assert any(piece in warning for warning in found.warnings), piece
     with pytest.raises(RecipeError, match="float16 needs a GPU"):
-        precision(dataclasses.replace(found.recipe.device, precision="float16"))
+        precision("float16")
     assert found.estimate is not None and found.estimate.memory is None and found.estimate.trainings == 100
 
 
@@ -194,6 +194,15 @@ def test_estimate_counts_what_is_sampled(tmp_path: Path) -> None:
     train = dataclasses.replace(found.recipe.train, trainer="dpo-rerank", pool=100)
     pool = estimate(dataclasses.replace(found.recipe, train=train), found.prompts, embedded_size())
     assert pool.completions_training == 100 * 8 and pool.adapter_parameters == found.estimate.adapter_parameters
+    for options, kinds, passes in (({"soups": True}, 1, 1), ({"soups": True, "decoding": True}, 2, 1 + 3)):
+        plan = dataclasses.replace(found.recipe.plan, **options)
+        blends = estimate(dataclasses.replace(found.recipe, plan=plan), found.prompts, embedded_size())
+        each = (most - first) * 256 * found.recipe.evaluation.generations
+        assert blends.blends == kinds * (most - first)
+        assert blends.completions_measuring == found.estimate.completions_measuring + kinds * each
+        completions = found.estimate.completions_training + found.estimate.completions_measuring
+        assert blends.tokens == pytest.approx(found.estimate.tokens * (1 + passes * each / completions))
+        assert f"{kinds * (most - first)}: one a kind and training" in dict(blends.lines())["soups, mixtures"]
     text = run(str(ROOT / "examples" / "embedded.toml"), cwd=tmp_path).stdout
     for piece in ("trainings    at most ", "258,528 of the base model, 29,184 trained", "prompts      train 483"):
         assert piece in text, piece
