@@ -18,7 +18,7 @@ from palm_opt.align.portfolio import Portfolio
 from palm_opt.align.publish import Promise, publish, statistical, table_of
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.session import Ask, Blend, Candidate, Session, Weight
-from palm_opt.align.steer import Steering, steer, steer_to
+from palm_opt.align.steer import APART, Steering, steer, steer_to
 from palm_opt.certify import certify
 from palm_opt.gibbs import gibbs
 from palm_opt.plan import plan
@@ -124,15 +124,14 @@ class Loop:
         if state.steering.own is not None or not math.isfinite(state.steering.gap):
             return False
         names = [candidate.name for candidate in state.candidates]
-        blends: dict[str, list[Blend]] = {}
-        for kind in self.recipe.plan.blends:
-            done = {weight for weight, _ in self.session.blended(kind)}
-            blends[kind] = []
+        blends: dict[str, list[Blend]] = {kind: [] for kind in self.recipe.plan.blends}
+        for kind, wanted in blends.items():
+            done = self.session.blended(kind)
             for weight in weights:
                 parts = [(names[i], share) for i, share in state.steering.blend(np.array(weight))]
                 total = 1.0 if kind == "soup" else math.fsum(share for _, share in parts)
-                if len(parts) > 1 and weight not in done:
-                    blends[kind].append((weight, [(name, share / total) for name, share in parts]))
+                if len(parts) > 1 and not any(_alike((weight, parts), other) for other in done):
+                    wanted.append((weight, [(name, share / total) for name, share in parts]))
         if any(blends.values()):
             self.session.blend(blends)  # all in one line: a kill in between would leave half a round
         return any(blends.values())
@@ -258,6 +257,12 @@ class Loop:
             told=tuple(names[i] if i >= 0 else "closed form" for i in steering.told),
             missed=tuple((names[m.candidate], m.short) for m in steering.missed),
         )
+
+
+def _alike(one: Blend, other: Blend) -> bool:
+    """Whether two blends have the same parts and nearly the same weight: no use to measure both."""
+    near = max(abs(x - y) for x, y in zip(one[0], other[0], strict=True)) <= APART
+    return near and {name for name, _ in one[1]} == {name for name, _ in other[1]}
 
 
 def first_round(recipe: Recipe, planned: Sequence[Weight] = ()) -> list[Weight]:

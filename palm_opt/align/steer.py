@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from palm_opt.search import Search, SearchResult
 from palm_opt.search.envelope import Envelope
 
-__all__ = ["Missed", "Steering", "steer", "steer_to"]
+__all__ = ["APART", "Missed", "Steering", "steer", "steer_to"]
 
 Array = NDArray[np.float64]
-_APART = 0.05  #: weights of one round, where an ideal tells the gap, differ by this much in some entry
+APART = 0.05  #: weights of one round, where an ideal tells the gap, and of blends of one set of policies differ by more
 _TRAINED = 1e-6  #: a weight this near to one that was trained is not trained again
 
 
@@ -66,7 +66,7 @@ class Steering:
         order = slots[np.argsort(-arrays["key"][slots], kind="stable")]
         found: list[Array] = []
         for weight in self.own.weights(order):
-            apart = all(np.abs(weight - other).max() > _APART for other in found)
+            apart = all(np.abs(weight - other).max() > APART for other in found)
             if len(found) < n and apart and not self._is_trained(weight):
                 found.append(weight)
         return found
@@ -80,7 +80,7 @@ class Steering:
         The shares of their weights sum to `weight`.
         """
         bound = self.search.parts[1].solve(weight)
-        return [(self.own_policy[j], mu) for j, mu in bound.multipliers if mu > _APART]
+        return [(self.own_policy[j], mu) for j, mu in bound.multipliers if mu > APART]
 
     def result(self, time_limit: float = 60.0) -> tuple[SearchResult, tuple[int, ...]]:
         """The fewest policies that keep the promise, and their positions in the pool, ascending and distinct."""

@@ -105,7 +105,7 @@ def test_a_report_refuses_claims_that_the_certificates_do_not_prove(
         portfolio_report(folder / "p")
 
 
-def test_soups_of_a_round_are_one_line_and_have_different_names(folder: Path) -> None:
+def test_blends_of_a_round_are_one_line_and_have_different_names(folder: Path) -> None:
     run(folder, 2)
     recipe = load_recipe(folder / "recipe.toml")
     prompts = load_prompts(recipe)
@@ -114,10 +114,25 @@ def test_soups_of_a_round_are_one_line_and_have_different_names(folder: Path) ->
         session = Session(recipe, base, prompts, [], None, store, lambda line: None, False)
         trained = session.candidates(ask for asks in session.rounds() for ask in asks)
         parts = [[("w-100-0", 0.501), ("w-0-100", 0.499)], [("w-100-0", 0.502), ("w-0-100", 0.498)]]
-        session.blend(((share, 1 - share), part) for share, part in zip((0.501, 0.502), parts, strict=True))
+        blends = [((share, 1 - share), part) for share, part in zip((0.501, 0.502), parts, strict=True)]
+        session.blend({"soup": blends, "mod": blends})
         assert len(store.entries("blended")) == 1
-        soups = session.soups(trained)
-        assert len({soup.name for soup in soups}) == len({soup.key for soup in soups}) == 2
+        blended = session.blends(trained)
+        assert len({blend.name for blend in blended}) == len({blend.key for blend in blended}) == 4
+        assert [blend.adapted for blend in blended] == [True, True, False, False]
+
+
+def test_a_blend_that_helps_is_not_made_again_beside_itself(folder: Path) -> None:
+    """The worst weight then moves a little; blends of the same policies there would go on for ever."""
+    run(folder, 4, ORACLE.replace("lattice = 1", "lattice = 1\ndecoding = true"))
+    entries = read_journal(folder / "p" / "journal.jsonl")[0]
+    mixtures = [line for entry in entries if entry["event"] == "blended" for line in entry["mixtures"]]
+    made = [({name for name, _ in line["parts"]}, float.fromhex(line["weight"][0])) for line in mixtures]
+    assert len(made) > 1
+    for i, (parts, weight) in enumerate(made):
+        assert all(parts != others or abs(weight - other) > 0.05 for others, other in made[:i])
+    shares = [sum(float.fromhex(share) for _, share in line["parts"]) for line in mixtures]
+    assert shares == pytest.approx([1.0] * len(shares), abs=1e-12)
 
 
 def test_the_closed_form_is_bounded_in_the_end_without_a_tolerance(
