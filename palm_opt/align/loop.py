@@ -29,7 +29,7 @@ from palm_opt.simplex import lattice
 from palm_opt.solve import solve
 from palm_opt.values import ValueMatrix
 
-__all__ = ["Loop", "first_round"]
+__all__ = ["Loop", "blend_at", "first_round"]
 
 Array = NDArray[np.float64]
 _ROUNDING = 1e-9
@@ -123,15 +123,13 @@ class Loop:
         """Write down the soups and mixtures, as the recipe wants, of weights that have none; whether there are any."""
         if state.steering.own is not None or not math.isfinite(state.steering.gap):
             return False
-        names = [candidate.name for candidate in state.candidates]
         blends: dict[str, list[Blend]] = {kind: [] for kind in self.recipe.plan.blends}
         for kind, wanted in blends.items():
             done = self.session.blended(kind)
             for weight in weights:
-                parts = [(names[i], share) for i, share in state.steering.blend(np.array(weight))]
-                total = 1.0 if kind == "soup" else math.fsum(share for _, share in parts)
-                if len(parts) > 1 and not any(_alike((weight, parts), other) for other in done):
-                    wanted.append((weight, [(name, share / total) for name, share in parts]))
+                blend = blend_at(weight, kind, state.steering, state.candidates)
+                if len(blend[1]) > 1 and not any(_alike(blend, other) for other in done):
+                    wanted.append(blend)
         if any(blends.values()):
             self.session.blend(blends)  # all in one line: a kill in between would leave half a round
         return any(blends.values())
@@ -257,6 +255,13 @@ class Loop:
             told=tuple(names[i] if i >= 0 else "closed form" for i in steering.told),
             missed=tuple((names[m.candidate], m.short) for m in steering.missed),
         )
+
+
+def blend_at(weight: Weight, kind: str, steering: Steering, candidates: Sequence[Candidate]) -> Blend:
+    """The soup ("soup") or mixture ("mod", shares of sum 1) at a weight of the policies that bound OPT there."""
+    parts = [(candidates[i].name, share) for i, share in steering.blend(np.array(weight))]
+    total = math.fsum(share for _, share in parts) if kind == "mod" else 1.0
+    return weight, [(name, share / total) for name, share in parts]
 
 
 def _alike(one: Blend, other: Blend) -> bool:

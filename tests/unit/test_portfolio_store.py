@@ -146,7 +146,7 @@ def test_bad_manifests_are_refused(tmp_path: Path, change: Callable[[dict[str, A
         Portfolio.load(make_portfolio(tmp_path, change))
 
 
-def _mixture(parts: Any, name: str = "mod-50-50", **changes: Any) -> Callable[[dict[str, Any]], None]:
+def mixture(parts: Any, name: str = "mod-50-50", **changes: Any) -> Callable[[dict[str, Any]], None]:
     """Make the first member a mixture."""
 
     def change(document: dict[str, Any]) -> None:
@@ -157,9 +157,9 @@ def _mixture(parts: Any, name: str = "mod-50-50", **changes: Any) -> Callable[[d
 
 def test_a_mixture_brings_its_adapters_along(tmp_path: Path) -> None:
     parts = {"w-100-0": 0.5, "w-0-100": 0.25, "base": 0.25}
-    portfolio = Portfolio.load(make_portfolio(tmp_path, _mixture(parts)))
-    mixture, trained = portfolio.members
-    assert (mixture.parts, mixture.served, mixture.adapter) == (parts, parts, None)
+    portfolio = Portfolio.load(make_portfolio(tmp_path, mixture(parts)))
+    mixed, trained = portfolio.members
+    assert (mixed.parts, mixed.served, mixed.adapter) == (parts, parts, None)
     assert (trained.parts, trained.served) == (None, {"w-100-0": 1.0})
     (tmp_path / "adapters" / "w-0-100" / "adapter_model.safetensors").write_bytes(b"other")
     with pytest.raises(StoreError, match="SHA-256"):
@@ -169,24 +169,24 @@ def test_a_mixture_brings_its_adapters_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        _mixture({}),
-        _mixture([]),
-        _mixture({"w-100-0": 0.5}),
-        _mixture({"w-100-0": 0.5, "w-0-100": 0.5 + 1e-8}),
-        _mixture({"w-100-0": 1.5, "w-0-100": -0.5}),
-        _mixture({"w-100-0": float("nan"), "w-0-100": 0.5}),
-        _mixture({"w-100-0": 10**400, "w-0-100": 0.5}),
-        _mixture({"w-100-0": "0.5", "w-0-100": 0.5}),
-        _mixture({"w-100-0": True}),
-        _mixture({"w-100-0": 0.5, "w-0-50": 0.5}),
-        _mixture({"w-100-0": 0.5, "mod-50-50": 0.5}),
-        _mixture({"w-100-0": 0.5, "..": 0.5}),
-        _mixture({"w-100-0": 0.5, "/etc": 0.5}),
-        _mixture({"w-100-0": 0.5, "w-0-100/": 0.5}),
-        _mixture({"w-100-0": 0.5, "w-0-100": 0.5}, adapter="adapters/mod-50-50"),
-        _mixture({"w-100-0": 0.5, "w-0-100": 0.5}, weight={"a": 0.5, "b": 0.5}),
-        _mixture({"w-100-0": 0.5, "w-0-100": 0.5}, name="base"),
-        _mixture({"w-100-0": 0.5, "w-0-100": 0.5}, name="w-0-100"),
+        mixture({}),
+        mixture([]),
+        mixture({"w-100-0": 0.5}),
+        mixture({"w-100-0": 0.5, "w-0-100": 0.5 + 1e-8}),
+        mixture({"w-100-0": 1.5, "w-0-100": -0.5}),
+        mixture({"w-100-0": float("nan"), "w-0-100": 0.5}),
+        mixture({"w-100-0": 10**400, "w-0-100": 0.5}),
+        mixture({"w-100-0": "0.5", "w-0-100": 0.5}),
+        mixture({"w-100-0": True}),
+        mixture({"w-100-0": 0.5, "w-0-50": 0.5}),
+        mixture({"w-100-0": 0.5, "mod-50-50": 0.5}),
+        mixture({"w-100-0": 0.5, "..": 0.5}),
+        mixture({"w-100-0": 0.5, "/etc": 0.5}),
+        mixture({"w-100-0": 0.5, "w-0-100/": 0.5}),
+        mixture({"w-100-0": 0.5, "w-0-100": 0.5}, adapter="adapters/mod-50-50"),
+        mixture({"w-100-0": 0.5, "w-0-100": 0.5}, weight={"a": 0.5, "b": 0.5}),
+        mixture({"w-100-0": 0.5, "w-0-100": 0.5}, name="base"),
+        mixture({"w-100-0": 0.5, "w-0-100": 0.5}, name="w-0-100"),
         _set("generation", to={"num_beams": 3}),
         _set("generation", to={"temperature": "1"}),
         _set("generation", to={"max_new_tokens": 8.5}),

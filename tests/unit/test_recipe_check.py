@@ -208,6 +208,19 @@ def test_estimate_counts_what_is_sampled(tmp_path: Path) -> None:
         assert piece in text, piece
 
 
+def test_adapters_of_experts_are_not_mixed(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    header = json.dumps({"model.q_proj.weight": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}).encode()
+    weights = len(header).to_bytes(8, "little") + header + bytes(16)
+    (tmp_path / "base" / "model.safetensors").write_bytes(weights)
+    (tmp_path / "base" / "config.json").write_text('{"num_experts": 4}')
+    text = MINIMAL.replace('base = "embedded"', 'base = "./base"')
+    for more, warned in (("", False), ("[plan]\ndecoding = true\n", True)):
+        found = check_recipe(write(tmp_path, text + more))
+        assert not found.errors and warned == any("plan.decoding: PEFT" in warning for warning in found.warnings)
+    assert not check_recipe(write(tmp_path, text + more + '[lora]\ntarget = "q_proj"\n')).warnings
+
+
 def test_estimate_matches_the_models_that_peft_makes(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     peft = pytest.importorskip("peft")

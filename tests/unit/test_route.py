@@ -12,7 +12,9 @@ import palm_opt as palm
 from palm_opt.align import Portfolio
 from palm_opt.errors import StoreError
 from palm_opt.route import route
-from tests.unit.test_portfolio_store import make_portfolio
+from tests.unit.test_cli import output
+from tests.unit.test_cli import palm as command_line
+from tests.unit.test_portfolio_store import make_portfolio, mixture
 
 POOL = np.array([[0.5, 0.5], [0.1, 0.9], [0.9, 0.1], [0.6, 0.65]])  # as in make_portfolio, scaled
 MEMBERS = {"w-0-100": POOL[1], "w-100-0": POOL[2]}
@@ -38,6 +40,18 @@ def test_fields_and_directory(tmp_path: Path) -> None:
     assert found.member == "w-100-0" and found.weight == {"a": 1.0, "b": 0.0}
     assert found.expected == {"a": 0.9, "b": 1.0} and found.value == 0.9 and found.regret == 0.0
     assert found.adapter == tmp_path / "adapters" / "w-100-0" and found.adapter.is_dir()
+
+
+def test_a_mixture_says_what_it_costs(tmp_path: Path) -> None:
+    parts = {"w-100-0": 0.75, "base": 0.25}
+    root = make_portfolio(tmp_path, mixture(parts))
+    found = route(root, {"b": 1})
+    assert (found.member, found.adapter, found.parts) == ("mod-50-50", None, parts)
+    assert route(root, {"a": 1}).parts is None
+    text = command_line("route", root, "--weight", "b=1").stdout
+    assert "a mixture of w-100-0 0.750, base 0.250: 2 forward passes a token" in text
+    document = output("route", root, "--weight", "b=1")
+    assert document["parts"] == parts and document["adapter"] is None
 
 
 def test_regret_never_exceeds_the_promise(tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""Soups and mixtures against training: what each gives at the weights that a run trained.
+
+    python bench/blends.py --out runs/bench-blends --json bench/results/blends.json
+
+For every weight w that `palm-opt run` trained after its first round, with the policies that it had by then: the best of
+them at w, the soup and the mixture at w of those that bounded OPT there, and the policy trained for w. All are measured
+on the same held-out prompts with the same seeds; w.v is their mean of w.r. The folder is resumable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from palm_opt.align import load_recipe, run
+from palm_opt.align.loop import blend_at
+from palm_opt.align.publish import table_of
+from palm_opt.align.session import BLENDS, Blend, open_session
+from palm_opt.align.steer import steer
+
+RECIPE = Path(__file__).resolve().parents[1] / "examples" / "embedded.toml"
+
+
+def compare(recipe_file: Path, out: Path) -> list[dict[str, Any]]:
+    """A row a weight."""
+    run(recipe_file, out)
+    recipe, rows = load_recipe(recipe_file), []
+    plan, blends = recipe.plan, dict[str, list[Blend]]({kind: [] for kind in BLENDS})
+    with open_session(recipe, out, None) as session:
+        first, *later = session.rounds()
+        pool = session.candidates(ask for asks in (first, *later) for ask in asks)
+        values = table_of(recipe, pool, session.measure(pool)).array
+        trained = [None if candidate.weight is None else np.array(candidate.weight) for candidate in pool]
+        for k, candidate in enumerate(pool[1 + len(first) :], 1 + len(first)):
+            state = steer(values[:k], trained[:k], plan.epsilon, plan.delta, plan.error)
+            assert candidate.weight is not None
+            for kind, wanted in blends.items():
+                wanted.append(blend_at(candidate.weight, kind, state, pool))
+        if not session.blended("mod"):
+            session.blend(blends)
+        made = session.blends(pool)
+        session.train(made)
+        entries = session.measure(made)
+        blended = table_of(recipe, made, entries).array.reshape(len(blends), -1, len(recipe.rewards))
+        kl = np.array([entry["kl"] for entry in entries]).reshape(len(blends), -1)
+        for i, (weight, parts) in enumerate(blends["mod"]):
+            k = 1 + len(first) + i
+            reached = {"best before": values[:k], "soup": blended[0, i], "mixture": blended[1, i], "trained": values[k]}
+            row: dict[str, Any] = {kind: round(float(np.max(v @ weight)), 4) for kind, v in reached.items()}
+            row["kl"] = {"soup": kl[0, i], "mixture": kl[1, i], "trained": session.measure(pool[k : k + 1])[0]["kl"]}
+            rows.append({"weight": np.round(weight, 3).tolist(), "parts": len(parts), **row})
+    return rows
+
+
+def main() -> None:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--recipe", type=Path, default=RECIPE)
+    parser.add_argument("--out", type=Path, default=Path("runs/bench-blends"))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    rows = compare(options.recipe, options.out)
+    gained = {
+        kind: [row[kind] - row["best before"] for row in rows] for kind in ("soup", "mixture", "trained")
+    }  # what each adds to the pool at w
+    document = {
+        "command": "python bench/blends.py --json bench/results/blends.json",
+        "mean_gain": {kind: round(float(np.mean(gains)), 4) for kind, gains in gained.items()},
+        "better_than_before": {kind: sum(gain > 0 for gain in gains) for kind, gains in gained.items()},
+        "mixture_above_soup": sum(row["mixture"] > row["soup"] for row in rows),
+        "rows": rows,
+    }
+    text = json.dumps(document, indent=1, default=float)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
