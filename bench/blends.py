@@ -42,7 +42,7 @@ def compare(recipe_file: Path, out: Path) -> list[dict[str, Any]]:
                 wanted.append(blend_at(candidate.weight, kind, state, pool))
         if not session.blended("mod"):
             session.blend(blends)
-        made = session.blends(pool)
+        made = session.blends(pool, BLENDS)
         session.train(made)
         entries = session.measure(made)
         blended = table_of(recipe, made, entries).array.reshape(len(blends), -1, len(recipe.rewards))

@@ -98,7 +98,7 @@ class Loop:
             candidates = session.candidates(asks)
             if round_ is not rounds[-1]:
                 session.train(candidates, quiet=True)
-        candidates += session.blends(candidates)
+        candidates += session.blends(candidates, self.recipe.plan.blends)
         session.train(candidates)
         entries = session.measure(candidates)
         values = table_of(self.recipe, candidates, entries)

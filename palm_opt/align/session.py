@@ -119,11 +119,11 @@ class Session:
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{self.store.path}: the journal has a blend that is none: {error}") from error
 
-    def blends(self, trained: Sequence[Candidate]) -> list[Candidate]:
-        """The soups and mixtures written down so far, of the candidates `trained`."""
+    def blends(self, trained: Sequence[Candidate], kinds: Iterable[str]) -> list[Candidate]:
+        """The blends of some kinds written down so far, of the candidates `trained`."""
         keys = {candidate.name: candidate.key for candidate in trained}
         found = dict[str, Candidate]()
-        for kind in BLENDS:
+        for kind in kinds:
             for weight, parts in self.blended(kind):
                 if unknown := [name for name, _ in parts if name not in keys]:
                     raise StoreError(

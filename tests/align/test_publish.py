@@ -117,12 +117,12 @@ def test_blends_of_a_round_are_one_line_and_have_different_names(folder: Path) -
         blends = [((share, 1 - share), part) for share, part in zip((0.501, 0.502), parts, strict=True)]
         session.blend({"soup": blends, "mod": blends})
         assert len(store.entries("blended")) == 1
-        blended = session.blends(trained)
+        blended = session.blends(trained, ("soup", "mod"))
         assert len({blend.name for blend in blended}) == len({blend.key for blend in blended}) == 4
         assert [blend.adapted for blend in blended] == [True, True, False, False]
 
 
-def test_a_blend_that_helps_is_not_made_again_beside_itself(folder: Path) -> None:
+def test_mixtures_are_made_once_and_left_out_where_the_recipe_has_none(folder: Path) -> None:
     """The worst weight then moves a little; blends of the same policies there would go on for ever."""
     run(folder, 4, ORACLE.replace("lattice = 1", "lattice = 1\ndecoding = true"))
     entries = read_journal(folder / "p" / "journal.jsonl")[0]
@@ -131,6 +131,9 @@ def test_a_blend_that_helps_is_not_made_again_beside_itself(folder: Path) -> Non
     assert len(made) > 1
     for i, (parts, weight) in enumerate(made):
         assert all(parts != others or abs(weight - other) > 0.05 for others, other in made[:i])
+    with_mixtures, without = (folder / "p" / "values.csv").read_text(), run(folder, 4)
+    assert "mod-" in with_mixtures and "mod-" not in (folder / "p" / "values.csv").read_text()
+    assert all(not member.name.startswith("mod-") for member in without.members)
     shares = [sum(float.fromhex(share) for _, share in line["parts"]) for line in mixtures]
     assert shares == pytest.approx([1.0] * len(shares), abs=1e-12)
 
