@@ -125,13 +125,8 @@ class Estimate:
             ("tokens", f"at most {self.tokens:,}"),
         ]
         if self.blends:
-            rows.insert(
-                1,
-                (
-                    "soups, mixtures",
-                    f"{self.blends:,}: one a kind and training after the first round, more if they help",
-                ),
-            )
+            text = f"{self.blends:,}: one a kind and training after the first round, more if they help"
+            rows.insert(1, ("soups, mixtures", text))
         if self.base_parameters is not None and self.adapter_parameters is not None:
             rows.append(
                 ("parameters", f"{self.base_parameters:,} of the base model, {self.adapter_parameters:,} trained")
@@ -165,11 +160,8 @@ def estimate(recipe: Recipe, prompts: PromptSet, base: ModelSize | None, gpu: bo
         adapter = recipe.lora.r * sum(map(sum, matrices))
         memory = _memory(recipe, base, adapter, longest, gpu)
         checkpoints = 3 * 12 * adapter if recipe.train.save_every else 0
-        disk = (
-            (trainings + parts * soups) * 4 * adapter
-            + checkpoints
-            + 200 * (measuring + (training if _offline(recipe) else 0))
-        )
+        adapters = 4 * adapter * (trainings + parts * soups)
+        disk = adapters + checkpoints + 200 * (measuring + (training if _offline(recipe) else 0))
     return Estimate(
         first_round=first,
         trainings=trainings,

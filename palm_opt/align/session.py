@@ -31,9 +31,7 @@ BLENDS = {"soup": "soups", "mod": "mixtures"}  #: kinds of policies made without
 Say = Callable[[str], None]
 Weight = tuple[float, ...]
 Ask = tuple[Weight, str | None]  #: a weight to train for, and the adapter to start from, None for a fresh one
-Blend = tuple[
-    Weight, Sequence[tuple[str, float]]
-]  #: a weight, and the (name, share) of trained policies to blend for it
+Blend = tuple[Weight, Sequence[tuple[str, float]]]  #: a weight, and the (name, share) of policies to blend for it
 T = TypeVar("T")
 
 
@@ -126,9 +124,7 @@ class Session:
         for kind in kinds:
             for weight, parts in self.blended(kind):
                 if unknown := [name for name, _ in parts if name not in keys]:
-                    raise StoreError(
-                        f"{self.store.path}: the journal has a blend of {unknown[0]!r}, which is not there"
-                    )
+                    raise StoreError(f"{self.store.path}: the journal blends {unknown[0]!r}, which is not there")
                 text = json.dumps([[keys[name], share.hex()] for name, share in parts])
                 key = hashlib.sha256((text if kind == "soup" else f"{kind} {text}").encode()).hexdigest()
                 name = self.store.name_for(weight, key, kind)
