@@ -59,6 +59,11 @@ class Certificate(dict[str, Any]):
         """Write the document to `path` atomically (temporary file, fsync, rename) and return the path."""
         return write_json(path, self, compact=True)
 
+    def __repr__(self) -> str:
+        """Short: the document has an entry for every candidate."""
+        members = self.get("members", ())
+        return f"Certificate(kind={self.get('kind')!r}, members={len(members)}, sha256={str(self.get('sha256'))[:8]!r})"
+
 
 @dataclass(frozen=True)
 class Settings:

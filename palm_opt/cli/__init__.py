@@ -11,7 +11,7 @@ import typer
 
 from palm_opt.cli import alignment, measures, planning, sampling, solving
 from palm_opt.cli.output import alone_on_stdout, emit_error
-from palm_opt.errors import CertificateParseError, InvalidCertificate, PalmError
+from palm_opt.errors import InvalidCertificate, PalmError
 
 __all__ = ["app", "main"]
 
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _fail("interrupted", 130)
     except InvalidCertificate as error:
         code = _fail(f"not verified: {error}", 1)
-    except (PalmError, CertificateParseError, OSError) as error:
+    except (PalmError, OSError) as error:
         code = _fail(_message(error), 2)
     except MemoryError:
         code = _fail("not enough memory for this input", 2)

@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,7 +91,8 @@ class Search:
         self.max_calls = None if max_calls is None else integer("max_calls", max_calls, 0)
         level = None
         if floor is not None:
-            level = vector("floor", floor if np.ndim(floor) else [floor] * self.d, self.d)
+            every: Any = floor if np.ndim(floor) else [floor] * self.d
+            level = vector("floor", every, self.d)
         self.answers = Answers(self.d, _oracle_error(oracle_error), level)
         labels = (f"r{k + 1}" for k in range(self.d)) if rewards is None else rewards
         self.rewards = tuple(map(str, items("rewards", labels, f"{self.d} distinct names")))

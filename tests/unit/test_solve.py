@@ -233,6 +233,19 @@ def test_values_at_the_ends_of_the_floats(size):
         palm.ValueMatrix([[1.7e308, -1.7e308]])
 
 
+def test_every_error_on_purpose_is_a_palm_error():
+    for name in ("CertificateParseError", "InvalidCertificate", "ProblemError", "BackendNotFound", "RecipeError"):
+        assert issubclass(getattr(palm, name), palm.PalmError)
+    assert issubclass(palm.InvalidCertificate, ValueError) and issubclass(palm.CertificateParseError, ValueError)
+    with pytest.raises(palm.PalmError):
+        palm.verify({}, [[1.0]])
+
+
+def test_results_print_without_their_certificates():
+    result = palm.solve(np.random.default_rng(0).random((500, 3)), max_size=2, vary="delta")
+    assert len(repr(result)) < 2500 and "Certificate(kind='exact', members=2, sha256='" in repr(result)
+
+
 def test_unknown_backend():
     for name in ([], None):
         with pytest.raises(palm.BackendNotFound, match="no backend"):
