@@ -14,6 +14,7 @@ __all__ = [
     "REFERENCES",
     "at_least",
     "at_most",
+    "confidence",
     "headline",
     "number",
     "on_new_prompts",
@@ -111,13 +112,16 @@ def stopped(how: Mapping[str, Any], delta: float) -> str:
     return text + f"; at least {at_least(how['lower_bound'])} of the measured policies are needed."
 
 
+def confidence(alpha: float, unit: int = 1) -> str:
+    """Say 1 - alpha as a share of `unit` (100: per cent), rounded down."""
+    context = decimal.Context(prec=4, rounding=decimal.ROUND_FLOOR)
+    return number(float(context.subtract(unit, unit * decimal.Decimal(repr(alpha)))))
+
+
 def on_new_prompts(promised: Mapping[str, Any]) -> str:
     """Say what holds for prompts that were not seen (`Portfolio.statistical`)."""
-    sure = float(
-        decimal.Context(prec=4, rounding=decimal.ROUND_FLOOR).subtract(1, decimal.Decimal(repr(promised["alpha"])))
-    )
     text = (
-        f"On new prompts like these, with probability {number(sure)}: "
+        f"On new prompts like these, with probability {confidence(promised['alpha'])}: "
         f"{promise(promised['epsilon'], promised['delta'])} of the best measured policy"
     )
     needed = promised["prompts_needed"]

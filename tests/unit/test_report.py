@@ -17,7 +17,7 @@ import palm_opt as palm
 from palm_opt.metrics import usage
 from palm_opt.regions import intervals, polygons, share
 from palm_opt.report import figures, write_frontier, write_plot, write_report
-from palm_opt.report.wording import at_least, at_most, headline, number, on_new_prompts, promise, served
+from palm_opt.report.wording import at_least, at_most, confidence, headline, number, on_new_prompts, promise, served
 
 HOSTILE = '<script>alert("x")</script> $\\frac$ & \'"`\x07\u202e 名前'
 
@@ -220,3 +220,5 @@ def test_a_probability_is_never_rounded_up() -> None:
     promised = {"epsilon": 0.0, "delta": 0.1, "prompts": 9.0, "prompts_needed": None}
     for alpha, text in ((0.05, "0.95:"), (1e-12, "0.9999:"), (0.01236, "0.9876:")):
         assert f"probability {text}" in on_new_prompts({**promised, "alpha": alpha})
+    for alpha, text in ((0.05, "95"), (0.07, "93"), (1e-300, "99.99"), (0.0123, "98.77")):
+        assert confidence(alpha, 100) == text
