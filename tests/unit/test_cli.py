@@ -353,9 +353,16 @@ def test_output_into_a_closed_pipe_and_an_ascii_terminal(tmp_path: Path) -> None
     path.write_text("id,a,b\nnaïve 名前,1,0\nother,0,1\n")
     done = palm("solve", path, "--id", "id", "--delta", 0.1, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0 and "other" in done.stdout
-    command = f"{sys.executable} -m palm_opt solve '{path}' --id id --delta 0.1 | true"
-    closed = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert "Traceback" not in closed.stderr
+    solve = f"{sys.executable} -m palm_opt solve '{path}' --id id --delta 0.1"
+    for command, code in (
+        (f"{solve} | true; exit ${{PIPESTATUS[0]}}", 0),
+        (f"{solve} >&-", 0),
+        (f"{solve} --backend nope >&- 2>&-", 2),
+        (f"{solve} > /dev/full", 2),
+    ):
+        closed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
+        assert closed.returncode == code, (command, closed)
+        assert closed.stderr == ("palm-opt: error: output: no space left on device\n" if "full" in command else "")
 
 
 def hard_table(path: Path) -> Path:
