@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from palm_opt import _core
+from palm_opt.arguments import integer, real
 from palm_opt.backends import Budget
 from palm_opt.backends.greedy import solve_cover
 from palm_opt.cover import Cover
@@ -42,15 +43,16 @@ def baseline(
     Baseline : its distinct members, and the number of oracle calls (training runs) it takes.
     """
     pool = values if isinstance(values, ValueMatrix) else ValueMatrix(values)
-    if size < 1:
-        raise ProblemError(f"size: expected at least 1, got {size}")
+    size, seed = integer("size", size, 1), integer("seed", seed)
     if kind == "uniform":
         weights = _spread(pool.d, size)
     elif kind == "random":
         weights = sample(np.random.default_rng(seed), size, pool.d)
     elif kind == "grid":
-        if not (0 < epsilon < math.inf and 0 < delta < math.inf):
-            raise ProblemError(f"baseline 'grid': expected epsilon, delta > 0 and finite, got {epsilon}, {delta}")
+        epsilon, delta = (
+            real(name, x, "a finite number > 0 for the grid", lambda x: 0 < x < math.inf)
+            for name, x in (("epsilon", epsilon), ("delta", delta))
+        )
         try:
             weights = hybrid_grid(pool.d, epsilon, delta)
         except (ValueError, ZeroDivisionError, OverflowError) as error:

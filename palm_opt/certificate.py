@@ -33,7 +33,7 @@ from operator import add, ge, le, lt, mul, sub, truediv
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-__all__ = ["CertificateParseError", "Document", "InvalidCertificate", "Problem", "Verified"]
+__all__ = ["CertificateParseError", "Document", "InvalidCertificate", "PalmError", "Problem", "Verified"]
 __all__ += ["check", "main", "parse", "read_certificate", "read_values", "verify_files"]
 
 # Limits on untrusted input; all are far above what a real certificate needs.
@@ -75,11 +75,15 @@ _SAMPLES_KEYS |= {"certification", "multipliers"}
 _BETS = [x / (1 << g) for g in range(8) for x in (1.0, 0.75)][:15]
 
 
-class CertificateParseError(ValueError):
+class PalmError(Exception):
+    """Base of every error that palm_opt raises on purpose."""
+
+
+class CertificateParseError(PalmError, ValueError):
     """A file or document is not what it should be: the message says where, and what was expected."""
 
 
-class InvalidCertificate(ValueError):
+class InvalidCertificate(PalmError, ValueError):
     """A claim of a well-formed certificate does not hold: the message says which, with indices and names."""
 
 

@@ -55,7 +55,8 @@ def certify(
     if not rows:
         raise ProblemError("members: expected at least one candidate")
     vary = "delta" if delta is None else "epsilon"
-    pool, worst, weight = least_tolerance(Pool(pool_values, epsilon or 0.0, delta or 0.0), rows, vary, threads)
+    given = (0.0 if epsilon is None else epsilon, 0.0 if delta is None else delta)
+    pool, worst, weight = least_tolerance(Pool(pool_values, *given), rows, vary, threads)
     quality = check_quality(pool, rows, threads)
     if not quality.kept:
         raise AssertionError("the least tolerance was not kept")
@@ -119,7 +120,7 @@ class Checkable(Protocol):
 
 
 def verify(
-    certificate: dict[str, Any] | str | bytes | Path, values: Checkable | checker.Subject | str | Path
+    certificate: dict[str, Any] | str | bytes | Path, values: Checkable | checker.Subject | ArrayLike | str | Path
 ) -> checker.Verified:
     """Check a certificate of any kind.
 
@@ -127,7 +128,8 @@ def verify(
     ----------
     certificate : a document, or the path of one.
     values : what it is about: values, answers, scores or samples (as the checker has them, or with a method `problem()`
-        that gives them), or the path of their file; of a path to a CSV only what the certificate names is read.
+        that gives them), an (n, d) array that was solved as such, or the path of their file; of a path to a CSV only
+        what the certificate names is read.
 
     Returns
     -------
@@ -143,7 +145,10 @@ def verify(
         document = checker.parse(certificate)
     if isinstance(values, (str, Path)):
         return checker.check(document, read_subject(values, document))
-    return checker.check(document, values if isinstance(values, checker.Subject) else values.problem())
+    if isinstance(values, checker.Subject):
+        return checker.check(document, values)
+    about: Any = values if hasattr(values, "problem") else ValueMatrix(values)
+    return checker.check(document, about.problem())
 
 
 def read_subject(path: str | Path, document: checker.Document) -> checker.Subject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from palm_opt import certificate as checker
 from palm_opt import confidence
 from palm_opt._version import __version__
+from palm_opt.arguments import integer, items, real, refusal
 from palm_opt.errors import InvalidCertificate, ProblemError
 from palm_opt.looks import Ledger, level_of_look
 from palm_opt.multipliers import hedged, rounded
@@ -82,7 +84,7 @@ class CertifiedSamples:
         `math.inf` where the plug-in regret on the certification half is not below the target: the noise of that
         half, or this portfolio, is in the way.
         """
-        check_tolerances(self.epsilon, delta)
+        _, delta = check_tolerances(self.epsilon, delta)
         return self._plan.needed(self._units, delta)
 
 
@@ -124,21 +126,29 @@ def certify_samples(
     ------
     ProblemError : bad input, too few prompts, or no portfolio exists.
     """
-    if method not in confidence.METHODS:
+    if not isinstance(samples, Samples):
+        raise refusal("samples", "a palm_opt.Samples", samples)
+    if not isinstance(method, str) or method not in confidence.METHODS:
         raise ProblemError(f"method: expected one of {', '.join(confidence.METHODS)}, got {method!r}")
-    if not 0 < alpha < 1:
-        raise ProblemError(f"alpha: expected 0 < alpha < 1, got {alpha}")
-    if max_size is not None and (members is not None or max_size < 1):
-        raise ProblemError(f"max_size: expected at least 1, and no members beside it, got {max_size}")
-    if look is not None and (isinstance(look, bool) or not isinstance(look, int) or look < 0):
-        raise ProblemError(f"look: expected an integer >= 0, got {look!r}")
-    check_tolerances(epsilon, 0.0)
-    rule = float(split) if isinstance(split, (int, float)) else split if isinstance(split, str) else tuple(split)
+    alpha = real("alpha", alpha, "0 < alpha < 1", lambda x: 0 < x < 1)
+    if max_size is not None:
+        max_size = integer("max_size", max_size, 1)
+        if members is not None:
+            raise ProblemError("max_size: expected no members beside it: they have a size")
+    look = None if look is None else integer("look", look)
+    epsilon, _ = check_tolerances(epsilon, 0.0)
+    settings = Settings(seed=integer("seed", seed) % 2**31) if settings is None else Settings.of(settings)
+    if ledger is not None and not isinstance(ledger, Ledger):
+        raise refusal("ledger", "a palm_opt.Ledger", ledger)
+    if isinstance(split, numbers.Real):
+        rule: float | tuple[str, ...] = real("split", split, "a share between 0 and 1", lambda x: 0 < x < 1)
+    else:
+        rule = tuple(items("split", split, "a share between 0 and 1, or a list of names that certify"))
     chooses, certifies = samples.split(rule, seed)
     terms = _Terms(float(epsilon), float(alpha), method, simultaneous, int(certifies.sum()))
     sample = samples.unit_means(chooses)
     if members is None:
-        chosen = _choose(samples, sample, terms, max_size, settings or Settings(seed=seed))
+        chosen = _choose(samples, sample, terms, max_size, settings)
         samples.chose[chosen] = chooses | samples.chose.get(chosen, chooses)
     else:
         chosen = samples.values(chooses).indices(members)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from palm_opt import _core
+from palm_opt.arguments import integer
 from palm_opt.errors import BackendNotFound, ProblemError
 from palm_opt.exact import ExactValues, Weight, integer_weight
 from palm_opt.separation import check_tolerances, separate
@@ -71,10 +72,10 @@ class Pool:
         require: Iterable[str | int] = (),
         forbid: Iterable[str | int] = (),
     ) -> None:
-        check_tolerances(epsilon, delta)
+        epsilon, delta = check_tolerances(epsilon, delta)
         if values.d > _core.MAX_REWARDS:
             raise ProblemError(f"values: at most {_core.MAX_REWARDS} rewards are supported, got {values.d}")
-        self.values, self.epsilon, self.delta = values, float(epsilon), float(delta)
+        self.values, self.epsilon, self.delta = values, epsilon, delta
         self.required = values.indices(require, "require")
         self.forbidden = frozenset(values.indices(forbid, "forbid"))
         both = self.forbidden.intersection(self.required)
@@ -91,9 +92,9 @@ class Pool:
 
     def at(self, epsilon: float, delta: float) -> Pool:
         """The same pool at other tolerances: dominance does not depend on them."""
-        check_tolerances(epsilon, delta)
+        epsilon, delta = check_tolerances(epsilon, delta)
         other = copy.copy(self)
-        other.epsilon, other.delta = float(epsilon), float(delta)
+        other.epsilon, other.delta = epsilon, delta
         other.exact = self.exact.at(epsilon, delta)
         return other
 
@@ -350,6 +351,10 @@ def formulate(
     """
     from palm_opt.backends import cpsat, cvxpy
 
+    makers: dict[str, Any] = {"cpsat": cpsat.model, "cvxpy": cvxpy.model}
+    if not isinstance(library, str) or library not in makers:
+        raise BackendNotFound(f"formulate: no library {library!r}; it knows {', '.join(makers)}")
+    seed = integer("seed", seed)
     pool = Pool(values if isinstance(values, ValueMatrix) else ValueMatrix(values), epsilon, delta, require, forbid)
     rows = Witnesses(pool)
     points = (
@@ -363,7 +368,4 @@ def formulate(
     fixed = tuple(int(np.searchsorted(pool.columns, i)) for i in pool.required)
     cover = Cover(rows.coverage(pool.columns), pool.values.costs[pool.columns], fixed)
     names = [pool.values.names[i] for i in pool.columns]
-    makers: dict[str, Any] = {"cpsat": cpsat.model, "cvxpy": cvxpy.model}
-    if library not in makers:
-        raise BackendNotFound(f"formulate: no library {library!r}; it knows {', '.join(makers)}")
     return makers[library](cover, names)[0]

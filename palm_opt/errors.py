@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from palm_opt.certificate import CertificateParseError, InvalidCertificate
+from palm_opt.certificate import CertificateParseError, InvalidCertificate, PalmError
 
 __all__ = [
     "BackendError",
@@ -17,10 +17,6 @@ __all__ = [
     "RecipeError",
     "StoreError",
 ]
-
-
-class PalmError(Exception):
-    """Base of every error that palm_opt raises on purpose."""
 
 
 class ProblemError(PalmError, ValueError):

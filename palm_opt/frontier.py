@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from palm_opt.arguments import integer
 from palm_opt.backends import DEFAULT
 from palm_opt.certify import certify
 from palm_opt.certify import least_tolerance as least_kept
@@ -48,8 +49,7 @@ def frontier(
     has `tolerance` and the proved `tolerance_lower_bound`; the search for one size helps the next.
     """
     bracket = _Bracket(values, vary, epsilon, delta, backend, require, forbid, settings, callback)
-    if max_size < 1:
-        raise ProblemError(f"max_size: expected at least 1, got {max_size}")
+    max_size = integer("max_size", max_size, 1)
     points = []
     for size in range(max(1, len(bracket.pool.required)), max_size + 1):
         points.append(bracket.solve(size))
@@ -77,8 +77,7 @@ def least_tolerance(
     else:
         epsilon = 0.0
     bracket = _Bracket(values, vary, epsilon, delta, backend, require, forbid, settings, callback)
-    if max_size < max(1, len(bracket.pool.required)):
-        raise ProblemError(f"max_size: expected at least {max(1, len(bracket.pool.required))}, got {max_size}")
+    max_size = integer("max_size", max_size, max(1, len(bracket.pool.required)))
     warm = values.indices(warm_start, "warm_start")
     if warm:
         bracket.offer(tuple(sorted({*warm, *bracket.pool.required} - bracket.pool.forbidden)))
@@ -109,7 +108,7 @@ class _Bracket:
         if not self.values.unit_costs:
             raise ProblemError("the budget problem counts members: it needs unit costs")
         self.vary, self.backend, self.callback = vary, backend, callback
-        self.settings = settings or Settings()
+        self.settings = Settings.of(settings)
         self.began = time.monotonic()
         self.pool = Pool(self.values, epsilon, delta, require, forbid)
         self.weights: tuple[Weight, ...] = ()
@@ -207,7 +206,7 @@ class _Bracket:
         delta = tolerance if self.vary == "delta" else self.pool.delta
         nodes = self.settings.node_limit if nodes is None else nodes
         settings = dataclasses.replace(self.settings, time_limit=max(0.0, left), node_limit=nodes)
-        report = self._report if self.callback is not None else None
+        report = self._report if callable(self.callback) else self.callback
         self.pool = self.pool.at(epsilon, delta)
         proved = max((o.size for t, o in self.needed if t >= tolerance), key=lambda size: size.bound, default=None)
         outcome = Search(self.pool, self.backend, warm, settings, report, self.weights, proved, enough).run()

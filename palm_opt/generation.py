@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt.arguments import refusal
 from palm_opt.backends import Budget, SolveCover, load
 from palm_opt.backends.greedy import solve_cover as greedy
 from palm_opt.bounds import SizeProof, infeasible
@@ -71,6 +72,8 @@ class Search:
         size: SizeProof | None = None,
         enough: int | None = None,
     ) -> None:
+        if callback is not None and not callable(callback):
+            raise refusal("callback", "a function of a palm_opt.Progress, or None", callback)
         self.pool, self.backend, self.settings, self.callback = pool, backend, settings, callback
         self.propose: SolveCover = load(backend)
         self.warm, self.weights, self.enough = warm, weights, enough

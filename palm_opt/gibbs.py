@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from palm_opt import _core
+from palm_opt.arguments import real
 from palm_opt.errors import ProblemError
 from palm_opt.rewards import Block, RewardTable
 
-__all__ = ["Bias", "Gibbs", "gibbs", "jackknife", "rounding"]
+__all__ = ["Bias", "Gibbs", "check_beta", "gibbs", "jackknife", "rounding"]
 
 T = TypeVar("T")
 
@@ -109,9 +110,13 @@ def rounding(table: RewardTable, beta: float) -> float:
     return float(2.0**-42 * (table.largest + beta * (1 + table.surprise)))
 
 
+def check_beta(beta: float) -> float:
+    """The strength of the KL penalty as a float; what is no finite number > 0 is refused."""
+    return real("beta", beta, "a finite number > 0", lambda x: 0 < x < np.inf)
+
+
 def _checked(table: RewardTable, weights: ArrayLike, beta: float) -> NDArray[np.float64]:
-    if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0 < beta < np.inf:
-        raise ProblemError(f"beta: expected a finite number > 0, got {beta!r}")
+    beta = check_beta(beta)
     try:
         w = np.array(weights, dtype=np.float64, ndmin=2)
     except (TypeError, ValueError) as error:

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt import certificate as checker
-from palm_opt.errors import InvalidCertificate, ProblemError
-from palm_opt.gibbs import gibbs, jackknife, rounding
+from palm_opt.arguments import integer, real, refusal
+from palm_opt.errors import InvalidCertificate
+from palm_opt.gibbs import check_beta, gibbs, jackknife, rounding
 from palm_opt.planned import Plan, Planned
 from palm_opt.result import Certificate, Stop
 from palm_opt.rewards import RewardTable
 from palm_opt.search import Search, SearchResult
+from palm_opt.separation import check_tolerances
 
 __all__ = ["Plan", "Planned", "plan"]
 
@@ -73,10 +75,13 @@ def plan(
 
     Source: docs/theory.md, L5 to L7.
     """
-    if batch < 1:
-        raise ProblemError(f"batch: expected at least 1, got {batch}")
-    if not refine >= 1:
-        raise ProblemError(f"refine: expected at least 1, got {refine}")
+    if not isinstance(table, RewardTable):
+        raise refusal("table", "a palm_opt.RewardTable", table)
+    epsilon, delta = check_tolerances(epsilon, delta)
+    beta = check_beta(beta)
+    batch, threads = integer("batch", batch, 1), integer("threads", threads)
+    refine = real("refine", refine, "a finite number of at least 1", lambda x: 1 <= x < np.inf)
+    time_limit = real("time_limit", time_limit, "a number of seconds >= 0", lambda x: x >= 0)
 
     def search(share: float) -> Search:
         """A search for a share of the tolerances that knows all answers so far."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt.arguments import integer, real, refusal
 from palm_opt.storage import write_json
 
 __all__ = [
@@ -58,6 +59,11 @@ class Certificate(dict[str, Any]):
         """Write the document to `path` atomically (temporary file, fsync, rename) and return the path."""
         return write_json(path, self, compact=True)
 
+    def __repr__(self) -> str:
+        """Short: the document has an entry for every candidate."""
+        members = self.get("members", ())
+        return f"Certificate(kind={self.get('kind')!r}, members={len(members)}, sha256={str(self.get('sha256'))[:8]!r})"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -70,6 +76,10 @@ class Settings:
     seed : seed of every random choice.
     threads : threads of kernels and backends; 0 for all cores.
     deterministic : same input, same bytes, also from parallel backends; CP-SAT is many times slower this way.
+
+    Raises
+    ------
+    ProblemError : a number is out of range or of a wrong type.
     """
 
     time_limit: float = math.inf
@@ -77,6 +87,25 @@ class Settings:
     seed: int = 0
     threads: int = 0
     deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        checked: dict[str, Any] = {
+            "time_limit": real("time_limit", self.time_limit, "a number of seconds >= 0", lambda x: x >= 0),
+            "node_limit": integer("node_limit", self.node_limit),
+            "seed": integer("seed", self.seed, most=2**31 - 1),
+            "threads": integer("threads", self.threads, most=1024),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if not isinstance(self.deterministic, bool):
+            raise refusal("deterministic", "True or False", self.deterministic)
+
+    @classmethod
+    def of(cls, settings: Settings | None) -> Settings:
+        """The settings given, or the defaults; anything else is refused."""
+        if not isinstance(settings, Settings | None):
+            raise refusal("settings", "a palm_opt.Settings", settings)
+        return settings or cls()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from palm_opt import certificate
+from palm_opt.arguments import items
 from palm_opt.errors import ProblemError
 from palm_opt.rewards_files import Arrays, Columns, Rows, Source, read_csv, read_npz, read_parquet
 from palm_opt.values import Scale, _check_labels, _scale
@@ -76,7 +77,10 @@ class RewardTable:
     ) -> None:
         flat, counts = _flat(scores)
         weights = None if log_weights is None else _flat_weights(log_weights, counts)
-        named, asked, given = (None if x is None else tuple(map(str, x)) for x in (rewards, prompts, responses))
+        named, asked, given = (
+            None if labels is None else tuple(map(str, items(what, labels, "a sequence of names")))
+            for what, labels in (("rewards", rewards), ("prompts", prompts), ("responses", responses))
+        )
         self._set(Source(Arrays(flat, weights), counts, named, asked, given), scale)
 
     @classmethod
@@ -113,6 +117,8 @@ class RewardTable:
             raise ProblemError(f"{path}: expected a .npz, .parquet or .csv file")
         if not path.is_file():
             raise ProblemError(f"{path}: no such file")
+        if rewards is not None:
+            rewards = [str(name) for name in items("rewards", rewards, "a sequence of column names")]
         plain = None if rewards is None else tuple(name.removeprefix("-") for name in rewards)
         try:
             if suffix == ".npz":

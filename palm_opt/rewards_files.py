@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt.arguments import choices, repeated
 from palm_opt.errors import ProblemError
 from palm_opt.values import _numbers
 
@@ -83,7 +84,7 @@ class Columns:
         """Reward columns and log-weight column of a long table."""
         for name in (self.prompt, self.response, self.log_weight, *(self.rewards or ())):
             if name is not None and name not in header:
-                raise ProblemError(f"{path}: no column {name!r}; it has {', '.join(header)}")
+                raise ProblemError(f"{path}: no column {name!r}; {choices(name, header)}")
         log_weight = self.log_weight or ("log_weight" if "log_weight" in header else None)
         if self.rewards is not None and log_weight in self.rewards and self.log_weight is None:
             log_weight = None
@@ -170,9 +171,9 @@ def read_csv(path: Path, columns: Columns, memory: int) -> Source:
             header = next((row for row in reader if row), None)
             if header is None:
                 raise ProblemError(f"{path}: empty, expected a header line and at least one row")
-            for name in header:
-                if header.count(name) > 1:
-                    raise ProblemError(f"{path}, line {reader.line_num}: column {name!r} occurs twice")
+            twice = repeated(header)
+            if twice is not None:
+                raise ProblemError(f"{path}, line {reader.line_num}: column {twice!r} occurs twice")
             rewards, log_weight = columns.resolve(path, header)
             wanted = [*rewards, *([log_weight] if log_weight else [])]
             positions = [header.index(name) for name in wanted]
@@ -213,9 +214,9 @@ def read_parquet(path: Path, columns: Columns, memory: int) -> Source:
 
     try:
         schema = parquet.read_schema(path)
-        for name in schema.names:
-            if schema.names.count(name) > 1:
-                raise ProblemError(f"{path}: column {name!r} occurs twice")
+        twice = repeated(schema.names)
+        if twice is not None:
+            raise ProblemError(f"{path}: column {twice!r} occurs twice")
         rewards, log_weight = columns.resolve(path, schema.names)
         wanted = [*rewards, *([log_weight] if log_weight else [])]
         for name in wanted:
@@ -286,7 +287,7 @@ def read_npz(path: Path, rewards: Sequence[str] | None, memory: int) -> Source:
     if rewards is not None and have is not None:
         for name in rewards:
             if name not in have:
-                raise ProblemError(f"{path}: no reward {name!r}; it has {', '.join(have)}")
+                raise ProblemError(f"{path}: no reward {name!r}; {choices(name, have)}")
         columns = tuple(have.index(name) for name in rewards)
         have = tuple(rewards)
     return Source(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from palm_opt import certificate
 from palm_opt import samples_files as files
+from palm_opt.arguments import integer, items, refusal, repeated
 from palm_opt.errors import ProblemError
 from palm_opt.looks import Ledger
 from palm_opt.samples_files import Ranges
@@ -193,9 +193,7 @@ class Samples:
         if isinstance(selection, (int, float, np.number)):
             if not 0 < selection < 1:
                 raise ProblemError(f"split: expected a share between 0 and 1, got {selection}")
-            if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-                raise ProblemError(f"seed: expected an integer >= 0, got {seed!r}")
-            chooses = _selects(self.units[0], float(selection), int(seed))
+            chooses = _selects(self.units[0], float(selection), integer("seed", seed))
         else:
             chooses = ~self._named(selection)
         for side, noun in ((chooses, "choosing"), (~chooses, "certifying")):
@@ -208,11 +206,10 @@ class Samples:
 
     def _named(self, names: Iterable[str]) -> NDArray[np.bool_]:
         """Which units have one of these names."""
-        if isinstance(names, str):
-            raise ProblemError(f"split: expected a share or a list of names that certify, got the text {_brief(names)}")
-        wanted, known = set(names), set(self.units[0])
-        for name in sorted(wanted - known, key=str)[:1]:
-            raise ProblemError(f"split: no prompt or cluster is named {_brief(str(name))}")
+        listed = items("split", names, "a share between 0 and 1, or a list of names that certify")
+        wanted, known = set(map(str, listed)), set(self.units[0])
+        for name in sorted(wanted - known)[:1]:
+            raise ProblemError(f"split: no prompt or cluster is named {_brief(name)}")
         return np.array([name in wanted for name in self.units[0]])
 
     def values(self, chosen: NDArray[np.bool_] | None = None) -> ValueMatrix:
@@ -334,7 +331,7 @@ def _needed(ranges: Ranges | None) -> Ranges:
 def _numbers(rewards: ArrayLike) -> Array:
     try:
         array = np.array(rewards, dtype=np.float64, order="C", copy=True)  # None becomes NaN
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ProblemError(f"rewards: expected an array of numbers: {error}") from error
     if array.ndim not in (3, 4) or 0 in array.shape:
         raise ProblemError(
@@ -350,8 +347,8 @@ def _ranges(ranges: Ranges, d: int) -> tuple[tuple[float, float], ...]:
         if len(pairs) == 2 and all(np.ndim(x) == 0 for x in pairs):
             pairs = (pairs,) * d
         result = tuple((float(low) + 0.0, float(high) + 0.0) for low, high in pairs)
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"ranges: expected (low, high) or one pair per reward, got {ranges!r}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise refusal("ranges", "(low, high) or one pair per reward", ranges) from error
     if len(result) != d:
         raise ProblemError(f"ranges: expected one (low, high) or {d} of them, one per reward, got {len(result)}")
     for low, high in result:
@@ -361,13 +358,13 @@ def _ranges(ranges: Ranges, d: int) -> tuple[tuple[float, float], ...]:
 
 
 def _labels(what: str, labels: Iterable[Any], count: int, noun: str, distinct: bool = True) -> tuple[str, ...]:
-    result = tuple(map(str, labels))
+    result = tuple(map(str, items(what, labels, f"one per {noun}")))
     if len(result) != count:
         raise ProblemError(f"{what}: expected one per {noun}, {count}, got {len(result)}")
     if "" in result:
         raise ProblemError(f"{what}: entry {result.index('')} is empty")
-    if distinct and len(set(result)) < count:
-        twice = next(name for name, times in Counter(result).items() if times > 1)
+    twice = repeated(result) if distinct else None
+    if twice is not None:
         raise ProblemError(f"{what}: {_brief(twice)} occurs twice")
     return result
 

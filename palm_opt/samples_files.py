@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt.arguments import choices, repeated
 from palm_opt.errors import ProblemError
 
 __all__ = ["Ranges", "holds_samples", "read_csv", "read_npz", "read_parquet"]
@@ -60,7 +61,7 @@ def read_npz(path: Path, ranges: Ranges | None, rewards: Sequence[str] | None) -
         have = [str(name) for name in found.get("reward_names", ())]
         for name in rewards:
             if name not in have:
-                raise ProblemError(f"{path}: no reward {name!r}; reward_names has {', '.join(have) or 'nothing'}")
+                raise ProblemError(f"{path}: no reward {name!r}; {choices(name, have)}")
         found["rewards"] = found["rewards"][..., [have.index(name) for name in rewards]]
         found["reward_names"] = list(rewards)
     return {**found, "ranges": ranges}
@@ -131,9 +132,9 @@ def read_csv(
 
 def _keys(path: Path, header: Sequence[str], prompt: str, candidate: str | None, cluster: str | None) -> dict[str, str]:
     """The columns of names by what they name; `cluster` only where there is one."""
-    for name in header:
-        if header.count(name) > 1:
-            raise ProblemError(f"{path}: column {name!r} occurs twice")
+    twice = repeated(header)
+    if twice is not None:
+        raise ProblemError(f"{path}: column {twice!r} occurs twice")
     if candidate is None:
         candidate = next((name for name in _CANDIDATE if name in header), _CANDIDATE[0])
     if cluster is None and "cluster" in header:
@@ -141,7 +142,7 @@ def _keys(path: Path, header: Sequence[str], prompt: str, candidate: str | None,
     keys = {"prompt": prompt, "candidate": candidate} | ({} if cluster is None else {"cluster": cluster})
     for what, column in keys.items():
         if column not in header:
-            raise ProblemError(f"{path}: no column {column!r} of {what}s; it has {', '.join(header)}")
+            raise ProblemError(f"{path}: no column {column!r} of {what}s; {choices(column, header)}")
     return keys
 
 
@@ -156,7 +157,7 @@ def _wanted(
         return found
     for name in rewards:
         if name not in header:
-            raise ProblemError(f"{path}: no column {name!r}; it has {', '.join(header)}")
+            raise ProblemError(f"{path}: no column {name!r}; {choices(name, header)}")
         if name not in numeric:
             raise ProblemError(f"{path}: column {name!r} has no numbers")
     return list(rewards)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numbers
+import math
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from palm_opt import _core
+from palm_opt.arguments import real
 from palm_opt.errors import ProblemError
 from palm_opt.exact import game_exact
 from palm_opt.result import Regret
@@ -46,7 +47,7 @@ def separate(targets: NDArray[np.float64], members: NDArray[np.float64], threads
     n, d = targets.shape
     size = float(np.abs(members).max())
     if not 0.1 <= size <= 10:  # the kernel works at magnitude 1; a power of two scales without rounding
-        unit = 2.0 ** -np.round(np.log2(size or 1.0))
+        unit = 2.0 ** min(1000, -round(math.log2(size or 1.0)))  # twice for denormal numbers
         found = separate(targets * unit, members * unit, threads) if unit != 1 else _separate(targets, members)
         return Separation(found.regret / unit, found.weights, found.position, found.multiplier, found.pivots)
     if n * d * len(members) < _PARALLEL_WORK:
@@ -108,20 +109,16 @@ def regret(values: ValueMatrix | ArrayLike, members: Iterable[str | int], epsilo
     rows = pool.indices(members)
     if not rows:
         raise ProblemError("members: expected at least one candidate")
-    check_tolerances(epsilon, 0.0)
+    epsilon, _ = check_tolerances(epsilon, 0.0)
     games = separate(pool.array if epsilon == 0 else (1 - epsilon) * pool.array, pool.array[list(rows)])
     worst = int(games.regret.argmax())
     info = {"lps": pool.n, "pivots": games.pivots}
     return Regret(games.regret, games.weights, float(games.regret[worst]), games.weights[worst], info)
 
 
-def check_tolerances(epsilon: float, delta: float) -> None:
-    """Refuse tolerances outside 0 <= epsilon < 1, 0 <= delta < infinity."""
-    if not (_is_number(epsilon) and 0 <= epsilon < 1):
-        raise ProblemError(f"epsilon: expected 0 <= epsilon < 1, got {epsilon!r}")
-    if not (_is_number(delta) and 0 <= delta < np.inf):
-        raise ProblemError(f"delta: expected a finite number >= 0, got {delta!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+def check_tolerances(epsilon: float, delta: float) -> tuple[float, float]:
+    """The tolerances as floats; those outside 0 <= epsilon < 1, 0 <= delta < infinity are refused."""
+    return (
+        real("epsilon", epsilon, "0 <= epsilon < 1", lambda x: 0 <= x < 1),
+        real("delta", delta, "a finite number >= 0", lambda x: 0 <= x < np.inf),
+    )

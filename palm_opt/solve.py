@@ -16,6 +16,8 @@ from palm_opt.values import ValueMatrix
 
 __all__ = ["solve"]
 
+_DELTA = 0.02
+
 
 def solve(
     values: ValueMatrix | ArrayLike,
@@ -53,15 +55,15 @@ def solve(
     ProblemError : bad input. BackendNotFound, BackendError : a backend is missing or broke.
     """
     pool_values = values if isinstance(values, ValueMatrix) else ValueMatrix(values)
-    settings = settings or Settings()
-    if not settings.time_limit >= 0:
-        raise ProblemError(f"time_limit: expected a number of seconds >= 0, got {settings.time_limit}")
+    settings = Settings.of(settings)
+    other = 0.0 if vary == "epsilon" else _DELTA  # beside `vary` a default would be part of the answer
+    delta = other if delta is None else delta
     if (max_size is None) != (vary is None):
         raise ProblemError("max_size and vary go together: the least tolerance `vary` for at most `max_size` members")
     if max_size is not None and vary is not None:
         return least_tolerance(
-            pool_values, max_size, vary, epsilon, delta or 0.0, backend, require, forbid, warm_start, settings, callback
+            pool_values, max_size, vary, epsilon, delta, backend, require, forbid, warm_start, settings, callback
         )
-    pool = Pool(pool_values, epsilon, 0.02 if delta is None else delta, require, forbid)
+    pool = Pool(pool_values, epsilon, delta, require, forbid)
     search = Search(pool, backend, pool_values.indices(warm_start, "warm_start"), settings, callback)
     return search.run().result()

@@ -201,10 +201,14 @@ class _Ends:
         self._hulls = {True: ascending, False: [(b, a) for a, b in reversed(ascending)]}
         self._known: dict[tuple[int, bool], Fraction] = {}
         values, keep = pool.values.array, 1 - pool.epsilon
-        error = _ERROR * (float(np.abs(values).max()) + pool.delta)
+        size = float(np.abs(values).max())
+        delta = min(pool.delta, 4 * size)  # from 2 * size on everything is covered
+        if size < 1e-200:  # a power of two scales without rounding, away from the denormal numbers
+            values, size, delta = values * 2.0**1000, size * 2.0**1000, delta * 2.0**1000
+        error = _ERROR * (size + delta)
         ends = {
-            True: _last_floats(values[hull], values[pool.columns], keep, pool.delta, error),
-            False: _last_floats(values[hull[::-1], ::-1], values[pool.columns, ::-1], keep, pool.delta, error),
+            True: _last_floats(values[hull], values[pool.columns], keep, delta, error),
+            False: _last_floats(values[hull[::-1], ::-1], values[pool.columns, ::-1], keep, delta, error),
         }
         covers = ~(ends[True].empty | ends[False].empty)
         self.rows, self._ends = pool.columns, ends
@@ -393,8 +397,10 @@ def _last_floats(
     at_low, at_high = slack(low), slack(low + 1)
     fall = slopes[low] - rise
     whole = end > error
-    doubtful = ~whole & ((np.abs(at_low) <= error) | (np.abs(at_high) <= error) | (fall <= 0) | (np.abs(peak) <= error))
-    fall = np.where(fall > 0, fall, 1.0)
+    doubtful = ~whole & (
+        (np.abs(at_low) <= error) | (np.abs(at_high) <= error) | (fall <= error) | (np.abs(peak) <= error)
+    )
+    fall = np.where(whole | doubtful, 1.0, fall)
     zero, width = t[low] + at_low / fall, error / fall + 1e-15
     return _Floats(
         np.where(whole, 1.0, zero - width),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from palm_opt import certificate
+from palm_opt import arguments, certificate
 from palm_opt.errors import ProblemError
 
 __all__ = ["Scale", "ValueMatrix"]
@@ -26,6 +26,7 @@ Scale = str | tuple[float, float] | Sequence[tuple[float, float]]
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _PLAIN = re.compile(r"[0-9eE.+\- \t]*")
+_MODERATE = 1e301  # of the scaled values in size: their sums and differences must not overflow
 _LARGEST = 2**31  # bytes of a file once unpacked: a small compressed file must not exhaust the memory
 
 
@@ -62,14 +63,10 @@ class ValueMatrix:
     ) -> None:
         self.raw = _matrix(array)
         n, d = self.raw.shape
-        self.names: tuple[str, ...] = tuple(map(str, range(n))) if names is None else tuple(map(str, names))
-        self.rewards: tuple[str, ...] = (
-            tuple(f"r{k + 1}" for k in range(d)) if rewards is None else tuple(map(str, rewards))
-        )
+        self.names = _labels("names", names, n, "candidate", map(str, range(n)))
+        self.rewards = _labels("rewards", rewards, d, "reward", (f"r{k + 1}" for k in range(d)))
         self.id_column: str | None = None if names is None else "id"
         self.cost_column: str | None = None if costs is None else "cost"
-        _check_labels("names", self.names, n, "candidate")
-        _check_labels("rewards", self.rewards, d, "reward")
         if any(name.removeprefix("-") == "" for name in self.rewards):
             raise ProblemError("rewards: '-' negates a column and needs its name, like '-latency'")
         _check_labels("rewards without their signs", [name.removeprefix("-") for name in self.rewards], d, "reward")
@@ -119,7 +116,10 @@ class ValueMatrix:
         """From any dataframe that narwhals knows (pandas, polars, pyarrow, ...); arguments as in `read`."""
         import narwhals
 
-        data = narwhals.from_native(frame, eager_only=True)
+        try:
+            data = narwhals.from_native(frame, eager_only=True)
+        except TypeError as error:
+            raise arguments.refusal("frame", "a dataframe (pandas, polars, pyarrow, ...)", frame) from error
         columns = {name: data[name].to_list() for name in data.columns}
         return cls._from_columns(columns, "frame", id, rewards, cost, scale, unit="row")
 
@@ -138,7 +138,7 @@ class ValueMatrix:
             order = {str(name): k for k, name in enumerate(have)}
             missing = [name for name in rewards if name.removeprefix("-") not in order]
             if missing:
-                raise ProblemError(f"{path}: no reward {missing[0]!r}; it has {', '.join(order)}")
+                raise ProblemError(f"{path}: no reward {missing[0]!r}; {arguments.choices(missing[0], order)}")
             if array.ndim != 2 or array.shape[1] != len(order):
                 raise ProblemError(f"{path}: expected values of shape (n, {len(order)}), got {array.shape}")
             array = array[:, [order[name.removeprefix("-")] for name in rewards]]
@@ -159,8 +159,12 @@ class ValueMatrix:
         lines: Sequence[int] | None = None,
         unit: str = "row",
     ) -> ValueMatrix:
-        special = {id, cost}
-        wanted = [name for name in columns if name not in special] if rewards is None else list(rewards)
+        for role, column in (("id", id), ("cost", cost)):
+            if column is not None and not isinstance(column, str):
+                raise arguments.refusal(role, "the name of a column", column)
+        wanted = [name for name in columns if name not in (id, cost)]
+        if rewards is not None:
+            wanted = [str(name) for name in arguments.items("rewards", rewards, "a sequence of column names")]
         if not wanted:
             raise ProblemError(f"{source}: no reward columns named")
         for name in [*(name.removeprefix("-") for name in wanted), *(x for x in (id, cost) if x is not None)]:
@@ -168,7 +172,7 @@ class ValueMatrix:
                 continue
             if f"-{name}" in columns:
                 raise ProblemError(f"{source}: column {f'-{name}'!r}: a leading '-' negates: rename the column")
-            raise ProblemError(f"{source}: no column {name!r}; it has {', '.join(columns)}")
+            raise ProblemError(f"{source}: no column {name!r}; {arguments.choices(name, columns)}")
 
         def place(i: int) -> str:
             return f"{source}, {unit} {i if lines is None else lines[i]}"
@@ -218,16 +222,15 @@ class ValueMatrix:
             try:
                 return self._rows[item]
             except KeyError:
-                raise ProblemError(f"no candidate named {item!r} among the {self.n}{self._near(item)}") from None
+                near = "".join(f"; did you mean {name!r}?" for name in arguments.nearest(item, self.names))
+                raise ProblemError(f"no candidate named {item!r} among the {self.n}{near}") from None
         if not 0 <= item < self.n:
             raise ProblemError(f"candidate index {item}: expected 0 to {self.n - 1}")
         return int(item)
 
     def indices(self, items: Iterable[str | int], what: str = "members") -> tuple[int, ...]:
         """Sorted distinct rows of several candidates; a repeated candidate is refused."""
-        if isinstance(items, str):
-            raise ProblemError(f"{what}: expected a sequence of names or row indices, got the text {items!r}")
-        rows = [self.index(item) for item in items]
+        rows = [self.index(item) for item in arguments.items(what, items, "a sequence of names or row indices")]
         if len(set(rows)) < len(rows):
             twice = next(row for row in rows if rows.count(row) > 1)
             raise ProblemError(f"{what}: candidate {self.names[twice]!r} is named twice")
@@ -300,12 +303,6 @@ class ValueMatrix:
     def _rows(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.names)}
 
-    def _near(self, item: str) -> str:
-        import difflib
-
-        close = difflib.get_close_matches(item, self.names[:20_000], n=1)
-        return f"; did you mean {close[0]!r}?" if close else ""
-
     def _bounds(self, k: int) -> tuple[float | None, float | None]:
         if self.scale == "none":
             return None, None
@@ -316,7 +313,7 @@ class ValueMatrix:
 
     def _scaled(self) -> NDArray[np.float64]:
         if self.scale == "none":
-            return np.ascontiguousarray(self.raw * self.signs + 0.0)
+            return _moderate("values", np.ascontiguousarray(self.raw * self.signs + 0.0))
         result = np.zeros_like(self.raw)
         for k, sign in enumerate(self.signs):
             low, high = self._bounds(k)
@@ -326,11 +323,7 @@ class ValueMatrix:
                 column, start, end = self.raw[:, k] * unit, low * unit, high * unit
                 with np.errstate(over="ignore"):  # refused below
                     result[:, k] = ((column - start) if sign > 0 else (end - column)) / (end - start)
-        if not np.isfinite(result).all():
-            raise ProblemError(
-                f"scale: the range {self.scale!r} is too narrow for these values; scaled values overflow"
-            )
-        return result
+        return _moderate(f"scale: the range {self.scale!r} is too narrow for these values", result)
 
 
 def _matrix(array: ArrayLike) -> NDArray[np.float64]:
@@ -339,7 +332,7 @@ def _matrix(array: ArrayLike) -> NDArray[np.float64]:
         if np.iscomplexobj(given):
             raise TypeError("got complex ones")
         raw = np.array(given, dtype=np.float64, order="C", copy=True)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ProblemError(f"values: expected an (n, d) array of numbers: {error}") from error
     if raw.ndim != 2 or 0 in raw.shape:
         raise ProblemError(f"values: expected an array of shape (n, d) with n, d >= 1, got shape {raw.shape}")
@@ -347,6 +340,22 @@ def _matrix(array: ArrayLike) -> NDArray[np.float64]:
         raise ProblemError(f"values: row {i}, column {k} is {raw[i, k]}, expected a finite number")
     raw += 0.0  # -0.0 becomes 0.0
     return raw
+
+
+def _moderate(what: str, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Refuse scaled values whose sums and differences would overflow."""
+    largest = float(np.abs(scaled).max())
+    if not largest <= _MODERATE:
+        raise ProblemError(f"{what}: {largest:g} in size, expected at most {_MODERATE:g}; choose another scale")
+    return scaled
+
+
+def _labels(what: str, labels: Iterable[Any] | None, count: int, noun: str, default: Iterable[str]) -> tuple[str, ...]:
+    if labels is None:
+        return tuple(default)
+    result = tuple(map(str, arguments.items(what, labels, f"one name per {noun}")))
+    _check_labels(what, result, count, noun)
+    return result
 
 
 def _check_labels(what: str, labels: Sequence[str], count: int, noun: str) -> None:
@@ -366,7 +375,7 @@ def _costs(costs: ArrayLike | None, n: int) -> NDArray[np.float64]:
         return np.ones(n)
     try:
         result = np.array(costs, dtype=np.float64, copy=True) + 0.0
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ProblemError(f"costs: expected {n} numbers: {error}") from error
     if result.shape != (n,):
         raise ProblemError(f"costs: expected shape ({n},), one per candidate, got {result.shape}")
@@ -385,8 +394,8 @@ def _scale(scale: Scale, d: int) -> str | tuple[tuple[float, float], ...]:
         if len(pairs) == 2 and all(np.ndim(x) == 0 for x in pairs):
             pairs = (pairs,) * d
         result = tuple((float(low), float(high)) for low, high in pairs)
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"scale: expected (low, high) or one pair per reward, got {scale!r}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise arguments.refusal("scale", "(low, high) or one pair per reward", scale) from error
     if len(result) != d:
         raise ProblemError(f"scale: expected one (low, high) or {d} of them, got {len(result)}")
     for low, high in result:
@@ -415,6 +424,9 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
         file = parquet.ParquetFile(path)
         if file.metadata.num_rows * file.metadata.num_columns * 8 > _LARGEST:
             raise ProblemError(f"{path}: more than {_LARGEST} bytes once unpacked")
+        twice = arguments.repeated(file.schema_arrow.names)
+        if twice is not None:
+            raise ProblemError(f"{path}: column {twice!r} occurs twice")
         table = file.read()
         return {name: table.column(k).to_pylist() for k, name in enumerate(table.column_names)}
     except ProblemError:
@@ -447,9 +459,9 @@ def _read_csv(path: Path) -> tuple[dict[str, list[Any]], list[int]]:
             raise ProblemError(f"{path}, line {reader.line_num}: {error}") from error
         except UnicodeDecodeError as error:
             raise ProblemError(f"{path}: not UTF-8 text: {error}") from error
-    for name in header:
-        if header.count(name) > 1:
-            raise ProblemError(f"{path}, line 1: column {name!r} occurs twice")
+    twice = arguments.repeated(header)
+    if twice is not None:
+        raise ProblemError(f"{path}, line 1: column {twice!r} occurs twice")
     if not rows:
         raise ProblemError(f"{path}: expected at least one row below the header, found none")
     return {name: list(cells) for name, cells in zip(header, zip(*rows, strict=True), strict=True)}, lines

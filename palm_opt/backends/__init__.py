@@ -105,7 +105,7 @@ def backends() -> tuple[str, ...]:
 
 def load(name: str) -> SolveCover:
     """The `solve_cover` function of a backend."""
-    if name not in REGISTRY:
+    if not isinstance(name, str) or name not in REGISTRY:
         raise BackendNotFound(f"no backend {name!r}; palm_opt has {', '.join(REGISTRY)}")
     module, command = REGISTRY[name]
     try:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import typer
 
 from palm_opt.cli import alignment, measures, planning, sampling, solving
-from palm_opt.cli.output import alone_on_stdout, emit_error
-from palm_opt.errors import CertificateParseError, InvalidCertificate, PalmError
+from palm_opt.cli.output import alone_on_stdout, emit_error, open_streams
+from palm_opt.errors import InvalidCertificate, PalmError
 
 __all__ = ["app", "main"]
 
@@ -61,6 +61,7 @@ app.add_typer(recipe_app, name="recipe")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    open_streams()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started it with SIGINT ignored
     try:
         code = app(args=None if arguments is None else list(arguments), prog_name="palm-opt", standalone_mode=False)
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _fail("interrupted", 130)
     except InvalidCertificate as error:
         code = _fail(f"not verified: {error}", 1)
-    except (PalmError, CertificateParseError, OSError) as error:
+    except (PalmError, OSError) as error:
         code = _fail(_message(error), 2)
     except MemoryError:
         code = _fail("not enough memory for this input", 2)
@@ -94,8 +95,8 @@ def _usage(error: Exception) -> str:
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{'output' if error.filename is None else error.filename}: {error.strerror.lower()}"
     return str(error) or type(error).__name__
 
 

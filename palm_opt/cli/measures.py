@@ -101,7 +101,7 @@ def export(
     cost: opt.Cost = None,
     scale: opt.ScaleText = None,
     epsilon: opt.Epsilon = None,
-    delta: opt.Delta = None,
+    delta: opt.DefaultDelta = None,
     require: Annotated[str | None, typer.Option(metavar="A,B", help="Candidates that must be members.")] = None,
     forbid: Annotated[str | None, typer.Option(metavar="C", help="Candidates that may not be members.")] = None,
     weights: Annotated[

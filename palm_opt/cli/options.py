@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cost",
+    "DefaultDelta",
     "Delta",
     "Epsilon",
     "Id",
@@ -64,6 +65,12 @@ ScaleText = Annotated[
 Cost = Annotated[str | None, typer.Option(metavar="COL", help="Column of costs >= 0. Default: each costs 1.")]
 Epsilon = Annotated[float | None, typer.Option(metavar="E", help="Relative tolerance, 0 <= E < 1.")]
 Delta = Annotated[float | None, typer.Option(metavar="D", help="Absolute tolerance in units of the scale.")]
+DefaultDelta = Annotated[
+    float | None,
+    typer.Option(
+        "--delta", metavar="D", help="Absolute tolerance in units of the scale. Default: 0.02, also beside --epsilon."
+    ),
+]
 TimeLimit = Annotated[float | None, typer.Option(metavar="S", help="Seconds; the incumbent is returned then.")]
 Seed = Annotated[int | None, typer.Option(metavar="N", min=0, max=2**31 - 1, help="Seed of every random choice.")]
 Threads = Annotated[int | None, typer.Option(metavar="N", min=0, help="Threads; 0 for all cores.")]

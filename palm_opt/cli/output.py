@@ -13,7 +13,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ParamSpec, TextIO, TypeVar
 
-__all__ = ["alone_on_stdout", "emit", "emit_error", "emit_json", "facts", "plain", "short", "table"]
+import typer
+
+__all__ = ["alone_on_stdout", "emit", "emit_error", "emit_json", "facts", "open_streams", "plain", "short", "table"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,6 +75,8 @@ def alone_on_stdout(command: Callable[P, T]) -> Callable[P, T]:
             with os.fdopen(saved, "w", encoding=python.encoding, errors="backslashreplace", closefd=False) as stream:
                 _stream.append(stream)
                 return command(*args, **options)
+        except BrokenPipeError:  # the reader (head, less) has gone: not an error; click would exit with 1
+            raise typer.Exit(0) from None
         finally:
             _stream.clear()
             sys.stdout = python
@@ -80,6 +84,17 @@ def alone_on_stdout(command: Callable[P, T]) -> Callable[P, T]:
             os.close(saved)
 
     return run
+
+
+def open_streams() -> None:
+    """Where a shell closed stdout or stderr (`>&-`), write to nowhere instead of to the next file opened."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1, last_left: bool = False) -> str:

@@ -37,7 +37,7 @@ def plan(
     scores: Scores,
     beta: Annotated[float | None, typer.Option(metavar="B", help="KL penalty, scaled reward per nat.")] = None,
     epsilon: opt.Epsilon = None,
-    delta: opt.Delta = None,
+    delta: opt.DefaultDelta = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write plan.json, for align.")] = None,
     rewards: opt.Rewards = None,
     prompt: Annotated[str | None, typer.Option(metavar="COL", help="Column of prompts. Default: prompt.")] = None,
@@ -206,13 +206,13 @@ def _document(found: Plan, written: dict[str, Path | None], rivals: Sequence[Pla
 
 def _print(plan: Plan, scores: Path, written: dict[str, Path | None]) -> None:
     """Print a plan for people."""
-    from palm_opt.report.wording import at_most, number, promise, weight_text
+    from palm_opt.report.wording import at_most, number, promise, served, weight_text
 
     many = f"{len(plan.members)} weights serve" if len(plan.members) > 1 else "1 weight serves"
     if plan.kept:
-        emit(f"PLANNED: {many} every preference {promise(plan.epsilon, plan.delta)}, by the closed form.")
+        emit(f"PLANNED: {many} every preference {served(plan.epsilon, plan.delta)}, by the closed form.")
     else:
-        emit(f"STOPPED ({plan.stop}): the promise {promise(plan.epsilon, plan.delta)} is not certified.")
+        emit(f"STOPPED ({plan.stop}): the promise {promise(plan.epsilon, plan.delta)} of the best is not certified.")
     emit()
     rows = [
         [i, "/".join(number(x, 3) for x in member.weight[:8]), *map(number, (*member.value[:8], member.kl, member.opt))]

@@ -155,22 +155,24 @@ def _print(
     samples: Samples, file: Path, result: CertifiedSamples, goal: float, needed: float, certificate: Path | None
 ) -> None:
     """Print the certificate for people."""
-    from palm_opt.report.wording import number
+    from palm_opt.report.wording import at_most, confidence, number, served
 
-    sure = f"{100 * (1 - result.alpha):g} %"
     serve = (
         f"{result.size} of {samples.n} candidates serve" if result.size > 1 else f"1 of {samples.n} candidates serves"
     )
-    emit(f"CERTIFIED: {serve} every preference within {number(result.delta)}, confidence {sure}.")
+    kept, sure = served(result.epsilon, result.delta), confidence(result.alpha, 100)
+    emit(f"CERTIFIED: {serve} every preference {kept}, confidence {sure} %.")
     emit()
     means = samples.values().array
     rows = [[short(samples.names[i]), *map(number, means[i, :8])] for i in result.indices]
     emit(table(["member", *(short(name, 24) for name in samples.rewards[:8])], rows))
     emit()
     unit = "prompts" if samples.clusters is None else "clusters"
-    many = f"about {needed:,.0f} certification {unit}" if math.isfinite(needed) else f"no number of {unit} like these"
+    many = f"about {needed:,.0f} certification {unit}"
+    if not math.isfinite(needed):
+        many = f"no number of {unit} like these would do"
     notes = [
-        ("delta", f"{number(result.delta, 6)}; epsilon {number(result.epsilon)}, {result.method} bound"),
+        ("delta", f"{at_most(result.delta, 6)}; epsilon {number(result.epsilon)}, {result.method} bound"),
         ("without confidence", f"{number(result.estimate, 6)} on the certification half: no promise"),
         ("decided by", f"candidate {short(result.worst[0])}, reward {short(result.worst[1])}"),
         (unit, f"{result.selection} chose, {result.certification} certified"),

@@ -140,8 +140,9 @@ def _lines(values: ValueMatrix, indices: Sequence[int], worst: NDArray[np.float6
     figure = _figure(7.6, 4.4)
     axes, bar = figure.subplots(2, 1, sharex=True, height_ratios=[6, 1])
     members, t = values.array[list(indices)], np.array([0.0, 1.0])
-    pool = _envelope(values.array)
-    axes.plot(*pool, color=INK, lw=1.2, ls=(0, (4, 2)), label="best of all candidates", zorder=1)
+    pool, best = _envelope(values.array), None
+    if len(members) < values.n:
+        (best,) = axes.plot(*pool, color=INK, lw=1.2, ls=(0, (4, 2)), label="best of all candidates", zorder=1)
     for k, v in enumerate(members):
         axes.plot(t, (1 - t) * v[0] + t * v[1], color=_colour(k), lw=1.2, alpha=0.45)
     for k, low, high in intervals(members[:, 0], members[:, 1]):
@@ -159,7 +160,7 @@ def _lines(values: ValueMatrix, indices: Sequence[int], worst: NDArray[np.float6
             panel.axvline(float(worst[1]), color=INK, lw=0.9, ls=":", zorder=4)
         at: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "textcoords": "offset points"}
         axes.annotate("worst regret", (float(worst[1]), 1), ha="center", fontsize=8, **at)
-    _legend(figure, values, indices, extra=axes.get_lines()[0])
+    _legend(figure, values, indices, extra=best)
     return figure
 
 
@@ -272,15 +273,17 @@ def gap_figure(gaps: Mapping[str, Sequence[float]], delta: float) -> Figure:
     with _drawing():
         figure = _figure(6.4, 3.8)
         axes = figure.subplots()
-        for position, (name, trace) in enumerate(gaps.items()):
+        for k, (name, trace) in enumerate(gaps.items()):
             known = [(call, gap) for call, gap in enumerate(trace, 1) if math.isfinite(gap) and gap > 0]
             if known:
-                axes.plot(*zip(*known, strict=True), color=_colour(position), label=_label(name), linewidth=1.6)
+                axes.step(*zip(*known, strict=True), where="post", color=_colour(k), lw=1.6, label=_label(name))
         if delta > 0:
-            axes.axhline(delta, color=INK, linewidth=0.9, linestyle="--", label="delta")
-        axes.set(xlabel="oracle calls", ylabel="certified gap", xscale="log", yscale="log")
+            axes.axhline(delta, color=INK, lw=0.9, ls=":", label=f"delta = {delta:g}")
+        axes.set(xlabel="oracle calls (training runs)", ylabel="certified gap over all preferences")
+        axes.set(xscale="log", yscale="log")
+        axes.grid(color=FAINT, lw=0.5, alpha=0.6)
         axes.legend()
-        return figure
+    return figure
 
 
 def frontier_figure(results: Sequence[Result], vary: str) -> Figure:

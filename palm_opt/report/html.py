@@ -15,7 +15,7 @@ import numpy as np
 from palm_opt.errors import BackendNotFound
 from palm_opt.report import figures
 from palm_opt.report.training import curves_figure, promises, run_headline, search_figures, verify_commands
-from palm_opt.report.wording import headline, number, proof, shares, untrained, weight_text
+from palm_opt.report.wording import at_least, at_most, headline, number, promise, proof, shares, untrained, weight_text
 from palm_opt.storage import write_text
 from palm_opt.values import ValueMatrix
 
@@ -143,7 +143,7 @@ def _tiles(values: ValueMatrix, result: Result | Certified, portfolio: Any) -> s
     tolerance = getattr(result, "tolerance", None)
     if tolerance is not None:
         least = getattr(result, "tolerance_lower_bound", None)
-        tiles.append(("least tolerance", number(tolerance), f"proved: not below {number(least or 0.0)}"))
+        tiles.append(("least tolerance", at_most(tolerance), f"proved: not below {at_least(least or 0.0)}"))
     elif bound is not None:
         unit = "member" if bound == 1 else "members"
         tiles.append(("proved needed", number(bound), unit if values.unit_costs else "least cost"))
@@ -152,9 +152,9 @@ def _tiles(values: ValueMatrix, result: Result | Certified, portfolio: Any) -> s
         tiles.append(("worst regret", number(result.regret), f"against the best measured policy, at {where}"))
         return _tile_row(tiles)
     tiles.append(("worst regret", number(result.regret), f"at {where}"))
-    promised = number(result.delta) if result.epsilon == 0 else f"{number(100 * result.epsilon)} %"
-    plus = "delta, in units of the scale" if result.epsilon == 0 else f"epsilon, with delta {number(result.delta)}"
-    tiles.append(("tolerance", promised, plus))
+    both = "epsilon of the best, plus delta in units of the scale"
+    note = "delta, in units of the scale" if result.epsilon == 0 else both
+    tiles.append(("tolerance", promise(result.epsilon, result.delta).removeprefix("within "), note))
     return _tile_row(tiles)
 
 
@@ -213,8 +213,9 @@ def _map(values: ValueMatrix, result: Result | Certified) -> str:
     figure = figures.preference_map(values, result.indices, result.worst_weight)
     if figure is None:
         return ""
+    dashed = "; the dashed line is the best candidate" * (result.size < values.n)
     captions = {
-        2: "Each coloured line is the best member over an interval of weights; the dashed line is the best candidate.",
+        2: f"Each coloured line is the best member over an interval of weights{dashed}.",
         3: "Each point of the triangle is a preference, a corner gives all weight to one reward; the colour is the "
         "member that serves it best.",
         4: "The four faces of the simplex: three rewards share all weight, the fourth has none.",

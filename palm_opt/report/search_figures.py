@@ -1,14 +1,14 @@
-"""Figures of an oracle search: the certified gap against calls, and the simplex being covered."""
+"""Figures of an oracle search: the simplex being covered, and the gaps that `figures.gap_figure` draws."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.report.figures import FAINT, INK, _colour, _drawing, _figure, _heat_map, _label
+from palm_opt.report.figures import INK, _colour, _drawing, _figure, _heat_map, _label
 from palm_opt.search import Search
 from palm_opt.simplex import lattice
 
@@ -16,41 +16,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["coverage_figure", "gap_figure", "replay"]
+__all__ = ["coverage_figure", "replay"]
 
 _RESOLUTION = 48  #: of the lattice on which gaps are drawn
 
 
-def replay(search: Search, answers: int | None = None) -> tuple[Search, list[tuple[int, float]]]:
-    """Tell the first `answers` answers (default all) of a search to a new one: (it, its gap after each call)."""
+def replay(search: Search, answers: int | None = None) -> tuple[Search, list[float]]:
+    """Tell the first `answers` answers (default all) of a search to a new one: (it, its gap after each call).
+
+    Gaps are inf until the unit weights are answered.
+    """
     told = search.answers
     copy = Search(search.d, search.epsilon, search.delta, told.oracle_error, seed=search.seed, floor=told.floor)
-    history = []
+    gaps: list[float] = []
     for number in range(len(told) if answers is None else answers):
         asked = bool(np.isfinite(told.limits[number]))
         copy.tell(told.weights[number] if asked else None, told.values[number], answer=asked)
-        if np.isfinite(copy.gap):
-            history.append((copy.calls, copy.gap))
-    return copy, history
-
-
-def gap_figure(searches: Mapping[str, Search], delta: float | None = None) -> Figure:
-    """Draw the certified gap of searches, by name, against calls; `delta` as a line where given."""
-    with _drawing():
-        figure = _figure(7.0, 4.0)
-        axes = figure.subplots()
-        for k, (name, search) in enumerate(searches.items()):
-            calls, gaps = np.array(replay(search)[1]).T
-            axes.step(calls, np.maximum(gaps, 1e-12), where="post", color=_colour(k), lw=1.8, label=_label(name))
-        if delta is not None:
-            axes.axhline(delta, color=INK, lw=0.9, ls=":")
-            axes.annotate(f"delta = {delta:g}", (0.01, delta), xycoords=("axes fraction", "data"), va="bottom")
-        axes.set_yscale("log")
-        axes.set_xlabel("calls of the oracle (training runs)")
-        axes.set_ylabel("certified gap over all preferences")
-        axes.grid(color=FAINT, lw=0.5, alpha=0.6)
-        axes.legend()
-    return figure
+        gaps[copy.calls - 1 :] = [copy.gap] * (copy.calls > 0)
+    return copy, gaps
 
 
 def coverage_figure(search: Search, rewards: Sequence[str] | None = None, panels: int = 4) -> Figure | None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from palm_opt import certificate as checker
-from palm_opt.report.figures import FAINT, INK, _colour, _drawing, _figure, _label
-from palm_opt.report.search_figures import coverage_figure, gap_figure
+from palm_opt.report.figures import FAINT, INK, _colour, _drawing, _figure, _label, gap_figure
+from palm_opt.report.search_figures import coverage_figure, replay
 from palm_opt.report.wording import REFERENCES, at_least, on_new_prompts, promise, stopped
 from palm_opt.search import Search
 
@@ -77,7 +77,7 @@ def search_figures(portfolio: Portfolio) -> list[Picture]:
         return []
     pictures: list[Picture] = [
         (
-            gap_figure({"all measured policies": search}, search.delta),
+            gap_figure({"all measured policies": replay(search)[1]}, search.delta),
             "Certified worst regret after each training",
             "How far the measured policies can be from the best that training could reach, at the worst preference, "
             "after each training. It ends where the promise is kept or the budget spent.",

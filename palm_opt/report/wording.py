@@ -14,11 +14,13 @@ __all__ = [
     "REFERENCES",
     "at_least",
     "at_most",
+    "confidence",
     "headline",
     "number",
     "on_new_prompts",
     "promise",
     "proof",
+    "served",
     "shares",
     "stopped",
     "untrained",
@@ -85,11 +87,18 @@ def shares(values: ValueMatrix, indices: Sequence[int]) -> tuple[float, ...]:
 
 
 def promise(epsilon: float, delta: float) -> str:
-    """Say the tolerance: 'within 0.05', 'within 2 % of the best', 'within 2 % of the best plus 0.05'."""
-    if epsilon == 0:
-        return f"within {at_most(delta)}" if delta else "exactly as well as the best"
-    relative = f"within {_percent(epsilon)} % of the best"
-    return relative if delta == 0 else f"{relative} plus {at_most(delta)}"
+    """Say the tolerance: 'within 0.05', 'within 2 %', 'within 2 % plus 0.05'; 'of the best ...' is to follow."""
+    parts = [f"{_percent(epsilon)} %"] if epsilon else []
+    if delta or not epsilon:
+        parts.append(at_most(delta))
+    return f"within {' plus '.join(parts)}"
+
+
+def served(epsilon: float, delta: float) -> str:
+    """The same of the best of the pool: 'within 0.05', 'within 2 % plus 0.05 of the best'."""
+    if epsilon == delta == 0:
+        return "exactly as well as the best"
+    return promise(epsilon, delta) + (" of the best" if epsilon else "")
 
 
 def stopped(how: Mapping[str, Any], delta: float) -> str:
@@ -111,13 +120,16 @@ def stopped(how: Mapping[str, Any], delta: float) -> str:
     return text + f"; at least {at_least(how['lower_bound'])} of the measured policies are needed."
 
 
+def confidence(alpha: float, unit: int = 1) -> str:
+    """Say 1 - alpha as a share of `unit` (100: per cent), rounded down."""
+    context = decimal.Context(prec=4, rounding=decimal.ROUND_FLOOR)
+    return number(float(context.subtract(unit, unit * decimal.Decimal(repr(alpha)))))
+
+
 def on_new_prompts(promised: Mapping[str, Any]) -> str:
     """Say what holds for prompts that were not seen (`Portfolio.statistical`)."""
-    sure = float(
-        decimal.Context(prec=4, rounding=decimal.ROUND_FLOOR).subtract(1, decimal.Decimal(repr(promised["alpha"])))
-    )
     text = (
-        f"On new prompts like these, with probability {number(sure)}: "
+        f"On new prompts like these, with probability {confidence(promised['alpha'])}: "
         f"{promise(promised['epsilon'], promised['delta'])} of the best measured policy"
     )
     needed = promised["prompts_needed"]
@@ -161,7 +173,7 @@ def headline(values: ValueMatrix, result: Result | Certified) -> str:
         verb = "serves" if result.size == 1 else "serve"
         return (
             f"{result.size} of {values.n} candidates {verb} every preference "
-            f"{promise(result.epsilon, result.delta)}; nothing is said about smaller portfolios."
+            f"{served(result.epsilon, result.delta)}; nothing is said about smaller portfolios."
         )
     if result.status is Status.INFEASIBLE:
         where = weight_text(result.worst_weight, values.rewards)
@@ -169,7 +181,7 @@ def headline(values: ValueMatrix, result: Result | Certified) -> str:
     if not result.indices:
         return f"Stopped ({result.stop}) before any portfolio was proved."
     verb = "serves" if result.size == 1 else "serve"
-    found = f"{result.size} of {values.n} candidates {verb} every preference {promise(result.epsilon, result.delta)}"
+    found = f"{result.size} of {values.n} candidates {verb} every preference {served(result.epsilon, result.delta)}"
     if result.status is Status.UNKNOWN:
         return f"{result.size} of {values.n} candidates were proposed, and nothing is proved about them."
     if result.tolerance is not None:
@@ -201,7 +213,7 @@ def proof(values: ValueMatrix, result: Result | Certified) -> list[tuple[str, st
     elif not result.indices:
         rows.append(("proved", "no admissible portfolio exists at these tolerances (exact arithmetic)"))
     else:
-        quality = f"every weight of the simplex is served {promise(result.epsilon, result.delta)}"
+        quality = f"every weight of the simplex is served {served(result.epsilon, result.delta)}"
         rows.append(("proved quality", f"{quality} (exact arithmetic, no grid)"))
     if isinstance(result, Result) and result.indices:
         rows.extend(_size_rows(values, result))

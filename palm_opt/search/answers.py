@@ -124,7 +124,7 @@ def vector(name: str, array: ArrayLike, d: int) -> NDArray[np.float64]:
     """A finite vector of length d."""
     try:
         result = np.array(array, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ProblemError(f"{name}: expected {d} numbers ({error})") from error
     if result.shape != (d,):
         raise ProblemError(f"{name}: expected shape ({d},), got {result.shape}")

@@ -7,13 +7,14 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from palm_opt import _core
 from palm_opt import certificate as checker
+from palm_opt.arguments import integer, items, real
 from palm_opt.errors import ProblemError
 from palm_opt.search.answers import Answers, OracleError, vector
 from palm_opt.search.bounds import OuterBound
@@ -78,21 +79,23 @@ class Search:
         max_calls: int | None = None,
         rewards: Iterable[str] | None = None,
     ) -> None:
-        check_tolerances(epsilon, delta)
-        self.d = _integer("n_rewards", n_rewards, 1, _core.MAX_REWARDS)
+        self.epsilon, self.delta = check_tolerances(epsilon, delta)
+        self.d = integer("n_rewards", n_rewards, 1, _core.MAX_REWARDS)
         if strategy not in STRATEGIES:
             raise ProblemError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
         if resolution is not None and strategy in ("adaptive", "random"):
             raise ProblemError(f"resolution: strategy {strategy!r} has no grid")
-        self.epsilon, self.delta, self.strategy = float(epsilon), float(delta), strategy
-        self.seed = _integer("seed", seed, 0)
-        self.resolution = None if resolution is None else _integer("resolution", resolution, 1)
-        self.max_calls = None if max_calls is None else _integer("max_calls", max_calls, 0)
+        self.strategy = strategy
+        self.seed = integer("seed", seed, 0)
+        self.resolution = None if resolution is None else integer("resolution", resolution, 1)
+        self.max_calls = None if max_calls is None else integer("max_calls", max_calls, 0)
         level = None
         if floor is not None:
-            level = vector("floor", floor if np.ndim(floor) else np.full(self.d, floor), self.d)
+            every: Any = floor if np.ndim(floor) else [floor] * self.d
+            level = vector("floor", every, self.d)
         self.answers = Answers(self.d, _oracle_error(oracle_error), level)
-        self.rewards = tuple(f"r{k + 1}" for k in range(self.d)) if rewards is None else tuple(map(str, rewards))
+        labels = (f"r{k + 1}" for k in range(self.d)) if rewards is None else rewards
+        self.rewards = tuple(map(str, items("rewards", labels, f"{self.d} distinct names")))
         if len(set(self.rewards)) != self.d or not all(self.rewards):
             raise ProblemError(f"rewards: expected {self.d} distinct non-empty names, got {list(self.rewards)}")
         self.outstanding: list[NDArray[np.float64]] = []
@@ -115,7 +118,7 @@ class Search:
         if n is None:
             one = self.ask(1)
             return one[0] if one else None
-        n = _integer("ask", n, 0)
+        n = integer("ask", n, 0)
         if self.max_calls is not None:
             n = min(n, max(0, self.max_calls - self.calls - len(self.outstanding)))
         new: list[NDArray[np.float64]] = []
@@ -294,9 +297,19 @@ class Search:
         time_limit : seconds for choosing the members; a portfolio that may not be the smallest is returned at its end.
         among : numbers of the answers that may be members, by default all: answers of an ideal that cannot be deployed
             then bound OPT without being chosen.
+
+        Raises
+        ------
+        ProblemError : bad arguments.
         """
         from palm_opt.search.finish import conclude
 
+        time_limit = real("time_limit", time_limit, "a number of seconds >= 0", lambda x: x >= 0)
+        if among is not None:
+            numbers = items("among", among, "a sequence of numbers of answers")
+            among = sorted({integer("among", number, 0, len(self.answers) - 1) for number in numbers})
+            if not among:
+                raise ProblemError("among: expected at least one number of an answer")
         return conclude(self, time_limit, among)
 
     def restricted(self, among: Sequence[int]) -> Envelope:
@@ -351,10 +364,3 @@ def _oracle_error(pair: OracleError | None) -> OracleError | None:
     if not (0 <= eta < 1 and 0 <= gamma < np.inf):
         raise ProblemError(f"oracle_error: expected (eta, gamma) with 0 <= eta < 1 and gamma >= 0, got {pair!r}")
     return eta, gamma
-
-
-def _integer(name: str, value: object, least: int, most: int = 2**63 - 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
-        allowed = f"an integer from {least} to {most}" if most < 2**63 - 1 else f"an integer of at least {least}"
-        raise ProblemError(f"{name}: expected {allowed}, got {value!r}")
-    return int(value)

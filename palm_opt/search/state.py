@@ -54,7 +54,7 @@ def read(text: str) -> Search:
 
     try:
         state = json.loads(text)
-    except (ValueError, RecursionError) as problem:
+    except (TypeError, ValueError, RecursionError) as problem:
         raise ProblemError(f"search state: not JSON: {problem}") from problem
     if not isinstance(state, dict) or set(state) != _KEYS:
         raise ProblemError(f"search state: expected an object with the keys {', '.join(sorted(_KEYS))}")

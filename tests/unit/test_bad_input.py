@@ -73,6 +73,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "lists.parquet": (table(model=["x"], a=[[1.0]]), "row 0"),
     "null.parquet": (table(model=["x"], a=pa.array([None], pa.float64())), "row 0"),
     "flag.parquet": (table(model=["x"], a=[True]), "row 0"),
+    "twice.csv": (b"model,a,a\nx,1,2\n", "column 'a' occurs twice"),
+    "huge.csv": (b"model,a,b\nx,1.7e308,-1.7e308\n", "1.7e\\+308 in size"),
+    "wide.csv": (f"model,{','.join(f'c{k}' for k in range(100_000))},c7\n".encode(), "column 'c7' occurs twice"),
 }
 
 
@@ -85,6 +88,22 @@ def test_bad_files_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
     with pytest.raises(palm.ProblemError, match=message) as caught:
         palm.ValueMatrix.read(path, id=None if name.endswith("npz") else "model")
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_unknown_column_of_many_gets_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_text(f"model,{','.join(f'score_{k}' for k in range(200))}\nx{',1' * 200}\n")
+    with pytest.raises(palm.ProblemError) as caught:
+        palm.ValueMatrix.read(path, id="model", rewards=["scoer_17"])
+    text = str(caught.value)
+    assert text.startswith(f"{path}: no column 'scoer_17'; of its 201 the nearest: score_17, ") and len(text) < 250
+    with pytest.raises(palm.ProblemError, match="it has 201 others"):
+        palm.ValueMatrix.read(path, id="model", rewards=["harmless"])
+    for options in ({"rewards": "score_1"}, {"rewards": 3}, {"id": ["model"]}, {"cost": 3}):
+        with pytest.raises(palm.ProblemError, match=f"{next(iter(options))}: expected"):
+            palm.ValueMatrix.read(path, **{"id": "model", **options})
+    with pytest.raises(palm.ProblemError, match="frame: expected a dataframe"):
+        palm.ValueMatrix.from_frame([1])
 
 
 def test_places_that_are_no_files(tmp_path: Path) -> None:
@@ -149,8 +168,14 @@ VALUES = ["--id", "model", "--rewards", "a,b"]
         (["solve", "V", *VALUES, "--seed", "-1"], "--seed"),
         (["solve", "V", *VALUES, "--seed", "99999999999999999999"], "--seed"),
         (["baseline", "V", *VALUES, "--kind", "random", "--seed", "-1"], "--seed"),
-        (["baseline", "V", *VALUES, "--kind", "grid", "--delta", "0"], "expected epsilon, delta > 0"),
-        (["baseline", "V", *VALUES, "--kind", "grid", "--epsilon", "nan"], "expected epsilon, delta > 0"),
+        (
+            ["baseline", "V", *VALUES, "--kind", "grid", "--delta", "0"],
+            "delta: expected a finite number > 0 for the grid",
+        ),
+        (
+            ["baseline", "V", *VALUES, "--kind", "grid", "--epsilon", "nan"],
+            "epsilon: expected a finite number > 0 for the grid",
+        ),
         (["frontier", "V", *VALUES, "--delta", "nan"], "--delta is what --vary delta finds"),
         (["solve", "V", *VALUES, "--max-size", "2", "--vary", "epsilon", "--epsilon", "0.1"], "--epsilon is what"),
         (["solve", "V", *VALUES, "--certificate", "V/c.json"], "not a folder that can be written to"),

@@ -25,7 +25,7 @@ slow,0.60,0.60,20,1
 
 
 def palm(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "palm_opt.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "palm_opt", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False, **options)
 
 
@@ -111,6 +111,14 @@ def test_solve_for_people(values: Path) -> None:
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.startswith("OPTIMAL: 3 of 4 candidates serve every preference within 0.1; no 2 can.\n")
     assert "not the population" in done.stdout
+
+
+def test_both_tolerances_are_said_where_one_is_a_default(values: Path) -> None:
+    document = output("solve", values, *COLUMNS, "--epsilon", "0.1")
+    assert (document["epsilon"], document["delta"]) == (0.1, 0.02)
+    assert "within 10 % plus 0.02 of the best; " in palm("solve", values, *COLUMNS, "--epsilon", "0.1").stdout
+    for command in ("solve", "compare", "plan", "export"):
+        assert "Default: 0.02, also beside --epsilon." in " ".join(palm(command, "--help").stdout.split())
 
 
 def test_solve_options(values: Path) -> None:
@@ -345,9 +353,16 @@ def test_output_into_a_closed_pipe_and_an_ascii_terminal(tmp_path: Path) -> None
     path.write_text("id,a,b\nnaïve 名前,1,0\nother,0,1\n")
     done = palm("solve", path, "--id", "id", "--delta", 0.1, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0 and "other" in done.stdout
-    command = f"{sys.executable} -m palm_opt.cli solve '{path}' --id id --delta 0.1 | true"
-    closed = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert "Traceback" not in closed.stderr
+    solve = f"{sys.executable} -m palm_opt solve '{path}' --id id --delta 0.1"
+    for command, code in (
+        (f"{solve} | true; exit ${{PIPESTATUS[0]}}", 0),
+        (f"{solve} >&-", 0),
+        (f"{solve} --backend nope >&- 2>&-", 2),
+        (f"{solve} > /dev/full", 2),
+    ):
+        closed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
+        assert closed.returncode == code, (command, closed)
+        assert closed.stderr == ("palm-opt: error: output: no space left on device\n" if "full" in command else "")
 
 
 def hard_table(path: Path) -> Path:
@@ -360,7 +375,7 @@ def hard_table(path: Path) -> Path:
 
 def test_interrupt_prints_the_incumbent(tmp_path: Path) -> None:
     path = hard_table(tmp_path / "hard.npz")
-    command = [sys.executable, "-m", "palm_opt.cli", "solve", str(path), "--delta", "0.03", "--json"]
+    command = [sys.executable, "-m", "palm_opt", "solve", str(path), "--delta", "0.03", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         time.sleep(6)
         process.send_signal(signal.SIGINT)
@@ -372,7 +387,7 @@ def test_interrupt_prints_the_incumbent(tmp_path: Path) -> None:
 
 
 def test_interrupt_before_the_solve(values: Path) -> None:
-    command = [sys.executable, "-m", "palm_opt.cli", "verify", "/dev/stdin", str(values)]
+    command = [sys.executable, "-m", "palm_opt", "verify", "/dev/stdin", str(values)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:

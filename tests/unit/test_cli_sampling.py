@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,13 @@ def test_certify_samples_writes_a_certificate_that_an_auditor_can_check(evaluati
     certificate.write_text(json.dumps(document))
     false = palm("verify", certificate, samples)
     assert (false.returncode, false.stdout[:14]) == (1, "NOT VERIFIED: ")
+
+
+def test_the_promise_says_both_tolerances_and_rounds_up(evaluation: Path) -> None:
+    command = ("certify-samples", evaluation, *RANGES, "--members", "w-0,w-4", "--epsilon", "0.1")
+    delta = output(*command)["delta"]
+    said = re.search(r"every preference within 10 % plus (\S+) of the best, confidence 95 %", palm(*command).stdout)
+    assert said is not None and delta <= float(said[1]) <= 1.001 * delta
 
 
 def test_text_for_people(evaluation: Path) -> None:

@@ -47,7 +47,7 @@ vllm_server = "http://10.0.0.7:8000"
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "palm_opt.cli", "recipe", "check", *arguments]
+    command = [sys.executable, "-m", "palm_opt", "recipe", "check", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 

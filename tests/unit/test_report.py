@@ -17,7 +17,7 @@ import palm_opt as palm
 from palm_opt.metrics import usage
 from palm_opt.regions import intervals, polygons, share
 from palm_opt.report import figures, write_frontier, write_plot, write_report
-from palm_opt.report.wording import at_least, at_most, headline, number, on_new_prompts, promise
+from palm_opt.report.wording import at_least, at_most, confidence, headline, number, on_new_prompts, promise, served
 
 HOSTILE = '<script>alert("x")</script> $\\frac$ & \'"`\x07\u202e 名前'
 
@@ -131,6 +131,14 @@ def test_plots(tmp_path: Path, name: str, magic: bytes, d: int) -> None:
     assert write_plot(tmp_path / f"again-{name}", values, result).read_bytes() == first
 
 
+def test_two_rewards_draw_the_pool_only_where_it_is_more_than_the_members() -> None:
+    values = palm.ValueMatrix([[1.0, 0.0], [0.0, 1.0], [0.6, 0.6]])
+    for indices, drawn in (([0, 1], True), ([0, 1, 2], False)):
+        figure = figures.preference_map(values, indices)
+        assert figure is not None
+        assert ("best of all candidates" in [text.get_text() for text in figure.legends[0].get_texts()]) is drawn
+
+
 def test_frontier_plot(tmp_path: Path) -> None:
     results = palm.frontier(table(20, 2), "delta", 4)
     assert write_frontier(tmp_path / "f.svg", results).stat().st_size > 1000
@@ -157,7 +165,10 @@ def test_promises_are_never_rounded_to_something_stronger() -> None:
     assert at_most(0.485646) == "0.4857" and at_least(0.485646) == "0.4856"
     assert at_most(0.05) == at_least(0.05) == "0.05"
     assert promise(0.0, 0.0123449) == "within 0.01235"
-    assert promise(0.07, 0.0) == "within 7 % of the best"
+    assert promise(0.07, 0.0) == "within 7 %" and served(0.07, 0.0) == "within 7 % of the best"
+    assert promise(0.07, 0.02) == "within 7 % plus 0.02" and served(0.07, 0.02) == "within 7 % plus 0.02 of the best"
+    assert served(0.0, 0.02) == "within 0.02" and served(0.0, 0.0) == "exactly as well as the best"
+    assert promise(0.0, 0.0) == "within 0"
     assert number(12345.0) == "12345" and number(float("inf")) == "infinity"
 
 
@@ -209,3 +220,5 @@ def test_a_probability_is_never_rounded_up() -> None:
     promised = {"epsilon": 0.0, "delta": 0.1, "prompts": 9.0, "prompts_needed": None}
     for alpha, text in ((0.05, "0.95:"), (1e-12, "0.9999:"), (0.01236, "0.9876:")):
         assert f"probability {text}" in on_new_prompts({**promised, "alpha": alpha})
+    for alpha, text in ((0.05, "95"), (0.07, "93"), (1e-300, "99.99"), (0.0123, "98.77")):
+        assert confidence(alpha, 100) == text

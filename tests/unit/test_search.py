@@ -408,12 +408,28 @@ def test_members_among_some_answers() -> None:
         ("max_calls", [-1, 2.5, "9"]),
         ("floor", ["x", [0.0], float("nan")]),
         ("strategy", ["bayes", None, ["adaptive"]]),
+        ("rewards", [3, "ab", ["a", "a"]]),
+        ("floor", [10**400, 1j]),
     ],
 )
 def test_bad_arguments_are_named(name: str, values: list[object]) -> None:
     for value in values:
         with pytest.raises(palm.ProblemError, match=name):
             palm.Search(**{"n_rewards": 2, name: value})
+
+
+def test_bad_arguments_of_a_result_are_named() -> None:
+    search = palm.Search(1, oracle_error=(0.0, 0.0))
+    search.tell(search.ask(), [1.0])
+    for value in ("x", None, -1, float("nan"), True):
+        with pytest.raises(palm.ProblemError, match="time_limit: expected a number of seconds"):
+            search.result(time_limit=value)
+    for among in (0, [], [1], [-1], ["0"], [0.0], "0"):
+        with pytest.raises(palm.ProblemError, match="among"):
+            search.result(among=among)
+    assert search.result(time_limit=0, among=[0, 0]).indices == (0,)
+    with pytest.raises(palm.ProblemError, match="search state"):
+        palm.Search.restore(None)
 
 
 def test_bad_questions_and_resolutions() -> None:

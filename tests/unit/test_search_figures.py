@@ -11,8 +11,8 @@ import palm_opt as palm
 from bench.oracle_sets import make
 
 pytest.importorskip("matplotlib")
-from palm_opt.report.figures import svg
-from palm_opt.report.search_figures import coverage_figure, gap_figure, replay
+from palm_opt.report.figures import gap_figure, svg
+from palm_opt.report.search_figures import coverage_figure, replay
 
 
 def finished(d: int, strategy: str = "adaptive") -> palm.Search:
@@ -25,18 +25,21 @@ def finished(d: int, strategy: str = "adaptive") -> palm.Search:
 
 def test_replay_gives_the_falling_gap() -> None:
     search = finished(3)
-    copy, history = replay(search)
-    calls, gaps = zip(*history, strict=True)
+    copy, gaps = replay(search)
     assert copy.serialise() == search.serialise()
-    assert calls[-1] == search.calls and gaps[-1] == pytest.approx(search.gap, abs=1e-12)
-    assert all(a >= b - 1e-12 for a, b in itertools.pairwise(gaps))
+    assert len(gaps) == search.calls and gaps[-1] == pytest.approx(search.gap, abs=1e-12)
+    assert gaps[:3] == [np.inf, np.inf, gaps[2]] and np.isfinite(gaps[2:]).all()
+    assert all(a >= b - 1e-12 for a, b in itertools.pairwise(gaps[2:]))
+    assert replay(search, 0)[1] == replay(search, 1)[1] == []  # the first answer is a free point: no call yet
 
 
 def test_gap_against_calls() -> None:
-    figure = gap_figure({"adaptive": finished(3), "$uniform$": finished(3, "uniform")}, delta=0.1)
+    gaps = {"adaptive": replay(finished(3))[1], "$uniform$": replay(finished(3, "uniform"))[1]}
+    figure = gap_figure(gaps, delta=0.1)
     (axes,) = figure.axes
-    assert len(axes.get_legend().get_texts()) == 2 and axes.get_yscale() == "log"
-    assert svg(figure) == svg(gap_figure({"adaptive": finished(3), "$uniform$": finished(3, "uniform")}, delta=0.1))
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["adaptive", r"\$uniform\$", "delta = 0.1"] and axes.get_yscale() == "log"
+    assert svg(figure) == svg(gap_figure(gaps, delta=0.1))
 
 
 def test_map_of_the_simplex() -> None:

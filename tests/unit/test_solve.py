@@ -150,7 +150,16 @@ def test_costs_decide():
         ({"max_size": 2}, "go together"),
         ({"max_size": 0, "vary": "delta"}, "at least 1"),
         ({"max_size": 1, "vary": "gamma"}, "'epsilon' or 'delta'"),
-        ({"settings": palm.Settings(time_limit=-1)}, "time_limit"),
+        ({"settings": "fast"}, "settings: expected a palm_opt.Settings, got 'fast'"),
+        ({"callback": "x"}, "callback"),
+        ({"epsilon": "0.1"}, "epsilon"),
+        ({"delta": 10**400}, "delta"),
+        ({"max_size": "2", "vary": "delta"}, "max_size: expected an integer of at least 1, got '2'"),
+        ({"max_size": True, "vary": "delta"}, "max_size"),
+        ({"max_size": float("nan"), "vary": "epsilon"}, "max_size"),
+        ({"require": 0}, "require: expected a sequence of names or row indices, got 0"),
+        ({"forbid": None}, "forbid: expected a sequence"),
+        ({"warm_start": True}, "warm_start: expected a sequence"),
     ],
 )
 def test_misuse_raises(options, message):
@@ -158,7 +167,89 @@ def test_misuse_raises(options, message):
         palm.solve([[1.0, 0.0], [0.0, 1.0]], **options)
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("time_limit", [-1, "60", None, float("nan"), 1j]),
+        ("node_limit", [-1, 2.5, "9", True]),
+        ("seed", [-1, 0.5, None, 2**31, "1"]),
+        ("threads", [-1, 1.0, 10**6]),
+        ("deterministic", [1, "yes", None]),
+    ],
+)
+def test_settings_of_a_wrong_type_are_named(name, values):
+    for value in values:
+        with pytest.raises(palm.ProblemError, match=name):
+            palm.Settings(**{name: value})
+
+
+def test_numbers_of_numpy_are_numbers():
+    values = [[1.0, 0.0], [0.0, 1.0], [0.6, 0.6]]
+    settings = palm.Settings(time_limit=np.float32(60), seed=np.int64(1), threads=np.int32(1))
+    result = palm.solve(values, np.float32(0.25), np.float32(0.125), settings=settings)
+    assert (result.epsilon, result.delta) == (0.25, 0.125) and type(settings.seed) is int
+    verify_result(result, palm.ValueMatrix(values))
+    assert palm.certify(values, [2], epsilon=np.float32(0.25)).epsilon == 0.25
+
+
+def test_misuse_of_the_other_functions_is_named():
+    values = [[1.0, 0.0], [0.0, 1.0]]
+    for call, message in [
+        (lambda: palm.frontier(values, max_size="2"), "max_size"),
+        (lambda: palm.frontier(values, settings=3), "settings"),
+        (lambda: palm.frontier(values, callback=3), "callback"),
+        (lambda: palm.baseline(values, size=float("inf")), "size"),
+        (lambda: palm.baseline(values, seed=None), "seed"),
+        (lambda: palm.baseline(values, "grid", epsilon="x"), "epsilon"),
+        (lambda: palm.certify(values, 0), "members"),
+        (lambda: palm.certify(values, [0], epsilon=""), "epsilon"),
+        (lambda: palm.regret(values, [0], epsilon=None), "epsilon"),
+        (lambda: palm.metrics(values, None), "members"),
+        (lambda: palm.formulate(values, seed="x"), "seed"),
+    ]:
+        with pytest.raises(palm.ProblemError, match=message):
+            call()
+    for library in ([], "gurobi", None):
+        with pytest.raises(palm.BackendNotFound, match="formulate"):
+            palm.formulate(values, library=library)
+
+
+def test_a_solved_array_verifies_as_it_is():
+    values = [[1.0, 0.0], [0.0, 1.0]]
+    assert palm.verify(palm.solve(values).certificate, values).lower_bound == 2
+    with pytest.raises(palm.ProblemError, match="values"):
+        palm.verify(palm.solve(values).certificate, None)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [5e-324, 1e-300, 1e300])
+def test_values_at_the_ends_of_the_floats(size):
+    values = palm.ValueMatrix([[size, 0.0], [0.0, size], [0.5 * size, 0.5 * size]])
+    result = palm.solve(values, delta=0.0)
+    verify_result(result, values)
+    assert result.size == 2
+    assert palm.metrics(values, [0]).additive_gap == size
+    with pytest.raises(palm.ProblemError, match="at most 1e\\+301"):
+        palm.ValueMatrix([[1.7e308, -1.7e308]])
+
+
+def test_every_error_on_purpose_is_a_palm_error():
+    for name in ("CertificateParseError", "InvalidCertificate", "ProblemError", "BackendNotFound", "RecipeError"):
+        assert issubclass(getattr(palm, name), palm.PalmError)
+    assert issubclass(palm.InvalidCertificate, ValueError) and issubclass(palm.CertificateParseError, ValueError)
+    with pytest.raises(palm.PalmError):
+        palm.verify({}, [[1.0]])
+
+
+def test_results_print_without_their_certificates():
+    result = palm.solve(np.random.default_rng(0).random((500, 3)), max_size=2, vary="delta")
+    assert len(repr(result)) < 2500 and "Certificate(kind='exact', members=2, sha256='" in repr(result)
+
+
 def test_unknown_backend():
+    for name in ([], None):
+        with pytest.raises(palm.BackendNotFound, match="no backend"):
+            palm.solve([[1.0]], backend=name)
     with pytest.raises(palm.BackendNotFound, match="no backend 'gurobi'; palm_opt has"):
         palm.solve([[1.0]], backend="gurobi")
 

@@ -1,0 +1,5 @@
+"""`python -m palm_opt` is `palm-opt`."""
+
+from palm_opt.cli import main
+
+main()
