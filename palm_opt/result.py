@@ -226,7 +226,7 @@ class Metrics:
 
     multiplicative_gap : least epsilon with delta = 0; None where OPT(w) <= 0 makes a relative gap meaningless.
     additive_gap : least delta with epsilon = 0.
-    usage : share of the simplex that each member serves best (members in the order given; ties to the first).
+    usage : share of the simplex that each of `members` (by row index) serves best; ties to the first.
     perplexity : exp of the entropy of `usage`, between 1 and the number of members.
     perplexity_error : standard error of the perplexity; 0.0 where it is exact (d <= 3).
     """

@@ -300,8 +300,8 @@ class Samples:
         except ProblemError as error:
             text = str(error)
             raise ProblemError(text if text.startswith(str(path)) else f"{path}: {text}") from None
-        except (OSError, ValueError, KeyError) as error:
-            raise ProblemError(f"{path}: cannot be read as {suffix[1:]}: {error}") from error
+        except Exception as error:  # zipfile, zlib, numpy and pyarrow raise what they like over a damaged file
+            raise ProblemError(f"{path}: cannot be read as {suffix[1:]}: {' '.join(str(error).split())}") from error
 
     @classmethod
     def _from_long(cls, long: Mapping[str, Any], ranges: Ranges, scale: str) -> Samples:

@@ -182,6 +182,8 @@ VALUES = ["--id", "model", "--rewards", "a,b"]
         (["export", "V", "--csv", "--id", "model", "--out", "V/c.csv"], "not a folder that can be written to"),
         (["verify", "V", "bomb.npz"], "line 1"),
         (["metrics", "junk.npz", "--members", "x"], "cannot be read as npz"),
+        (["certify-samples", "junk.npz", "--range", "0:1"], "cannot be read as npz"),
+        (["plan", "junk.npz"], "cannot be read as npz"),
         (["report", "."], "no portfolio.json"),
         (["align", "examples/embedded.toml", "--weights", "binary", "--out", "o"], "not UTF-8"),
     ],
