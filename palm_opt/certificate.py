@@ -22,6 +22,7 @@ import hashlib
 import json
 import math
 import re
+import stat
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +32,7 @@ from fractions import Fraction
 from itertools import accumulate, compress, pairwise, repeat
 from operator import add, ge, le, lt, mul, sub, truediv
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TextIO, cast
 
 __all__ = ["CertificateParseError", "Document", "InvalidCertificate", "PalmError", "Problem", "Verified"]
 __all__ += ["check", "main", "parse", "read_certificate", "read_values", "verify_files"]
@@ -39,6 +40,7 @@ __all__ += ["check", "main", "parse", "read_certificate", "read_values", "verify
 # Limits on untrusted input; all are far above what a real certificate needs.
 MAX_BYTES = 1 << 30  # of a certificate
 MAX_VALUES_BYTES = 1 << 33  # of a values file
+MAX_LINE = 1 << 24  # characters of one line of a values file
 MAX_NESTING = 8  # of brackets in the JSON; the format needs 6
 MAX_DIGITS = 4_000  # of one integer
 MAX_NUMBER_TEXT = 4_096  # characters of one number in the values file
@@ -564,21 +566,29 @@ def read_samples(path: str | Path, subject: dict[str, Any]) -> Samples:
         raise CertificateParseError(f"{path}: {error}") from None
 
 
+def _check_file(path: Path, most: int) -> None:
+    """Refuse what may never end: a device, a pipe, a file of more than `most` bytes."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise CertificateParseError(f"{path}: expected a regular file")
+    if found.st_size > most:
+        raise CertificateParseError(f"{path}: expected at most {most} bytes")
+
+
 class _Table:
     """A CSV file, read row by row; errors name the file and the line."""
 
     def __init__(self, path: str | Path) -> None:
         self.path, self.line = Path(path), 0
-        if self.path.stat().st_size > MAX_VALUES_BYTES:
-            raise CertificateParseError(f"{self.path}: expected at most {MAX_VALUES_BYTES} bytes")
+        _check_file(self.path, MAX_VALUES_BYTES)
         self.lines = self._read()
         self.header = next(self.lines, [])
         if not self.header:
             raise CertificateParseError(f"{self.path}: line 1: expected a header")
 
     def _read(self) -> Iterator[list[str]]:
-        with self.path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, strict=True)
+        with self.path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(self._lines(stream), strict=True)
             try:
                 for row in reader:
                     self.line = reader.line_num
@@ -588,6 +598,12 @@ class _Table:
                 raise CertificateParseError(f"{self.path}: after line {self.line}: expected UTF-8: {error}") from None
             except csv.Error as error:
                 raise CertificateParseError(f"{self.path}: line {reader.line_num}: not CSV: {error}") from None
+
+    def _lines(self, stream: TextIO) -> Iterator[str]:
+        while line := stream.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE:
+                raise CertificateParseError(f"{self.path}: after line {self.line}: longer than {MAX_LINE} characters")
+            yield line
 
     def where(self) -> str:
         return f"{self.path}: line {self.line}"
@@ -625,6 +641,7 @@ class _Table:
 
 def read_certificate(path: str | Path) -> Document:
     """Read and `parse` a certificate file; the message of a `CertificateParseError` starts with its path."""
+    _check_file(Path(path), MAX_BYTES)
     with Path(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     try:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from palm_opt.errors import ProblemError
-from palm_opt.storage import write_json
+from palm_opt.storage import read_bytes, write_json
 
 __all__ = ["Ledger", "level_of_look"]
 
 _FORMAT = "palm_opt ledger"
+_LARGEST = 2**30  # bytes
 _UNDECLARED = (
     "these samples have certified before: certificates on the same prompts hold with probability 1 - alpha each, not"
     " together; declare look=1, 2, ... or give a ledger"
@@ -92,12 +93,14 @@ def _sha256(looks: list[dict[str, Any]]) -> str:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_bytes(path, _LARGEST))
         looks = list(document["looks"])
         good = document["format"] == _FORMAT and document["version"] == 1 and document["sha256"] == _sha256(looks)
         for entry in looks:
             good = good and type(entry["look"]) is int and entry["look"] >= 0 and isinstance(entry["claim"], str)
             good = good and all(isinstance(unit, str) for unit in entry["units"])
+    except ProblemError:
+        raise
     except (ValueError, KeyError, TypeError, RecursionError):
         good, looks = False, []
     if not good:

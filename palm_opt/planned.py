@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from palm_opt._version import __version__
 from palm_opt.errors import ProblemError
 from palm_opt.result import Certificate, Stop
-from palm_opt.storage import write_json
+from palm_opt.storage import read_bytes, write_json
 
 __all__ = ["Plan", "Planned"]
 
@@ -184,9 +184,9 @@ class Plan:
         """
         path = Path(path)
         try:
-            if path.stat().st_size > _LARGEST:
-                raise ProblemError(f"{path}: larger than any plan")
-            document = json.loads(path.read_bytes(), parse_constant=_no_constant)
+            document = json.loads(read_bytes(path, _LARGEST), parse_constant=_no_constant)
+        except ProblemError:
+            raise
         except OSError as error:
             raise ProblemError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
         except (ValueError, RecursionError) as error:

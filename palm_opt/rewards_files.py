@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt import storage
 from palm_opt.arguments import choices, repeated
 from palm_opt.errors import ProblemError
 from palm_opt.values import _numbers
@@ -166,7 +167,7 @@ class _Long:
 def read_csv(path: Path, columns: Columns, memory: int) -> Source:
     """A long CSV file, read into memory."""
     with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream, strict=True)
+        reader = csv.reader(storage.lines(stream, path), strict=True)
         try:
             header = next((row for row in reader if row), None)
             if header is None:

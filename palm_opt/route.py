@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from palm_opt.align.portfolio import Member, Portfolio
 from palm_opt.errors import ProblemError, StoreError
+from palm_opt.storage import lines
 
 __all__ = ["Route", "route"]
 
@@ -116,8 +116,9 @@ def _regret(portfolio: Portfolio, w: Mapping[str, float], value: float) -> float
 def _pool(portfolio: Portfolio) -> list[list[float]]:
     path = portfolio.path / "values.csv"
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
-        values = [[float(row[name]) for name in portfolio.rewards] for row in rows]
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = csv.DictReader(lines(stream, path))
+            values = [[float(row[name]) for name in portfolio.rewards] for row in rows]
         if not values or not all(math.isfinite(x) for row in values for x in row):
             raise ValueError("expected finite numbers")
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from palm_opt.arguments import choices, repeated
 from palm_opt.errors import ProblemError
+from palm_opt.storage import lines
 
 __all__ = ["Ranges", "holds_samples", "read_csv", "read_npz", "read_parquet"]
 
@@ -26,6 +27,8 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
 def holds_samples(path: Path) -> bool:
     """Whether a file looks like samples: columns `prompt` and of candidates, or an array `rewards` and no `values`."""
     suffix = path.suffix.lower()
+    if not path.is_file():
+        return False
     try:
         if suffix == ".npz":
             with np.load(path, allow_pickle=False) as data:
@@ -36,7 +39,7 @@ def holds_samples(path: Path) -> bool:
             header = parquet.read_schema(path).names
         else:
             with path.open(newline="", encoding="utf-8-sig") as stream:
-                header = next(csv.reader(stream), [])
+                header = next(csv.reader(lines(stream, path)), [])
     except (OSError, ValueError, csv.Error):
         return False
     return "prompt" in header and any(name in header for name in _CANDIDATE)
@@ -94,7 +97,7 @@ def read_csv(
 ) -> dict[str, Any]:
     """The long table in a CSV file."""
     with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream, strict=True)
+        reader = csv.reader(lines(stream, path), strict=True)
         try:
             header = next((row for row in reader if row), None)
             if header is None:

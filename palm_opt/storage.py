@@ -1,17 +1,31 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+"""Writing files so that a crash leaves the old one or the new one, never half of one; reading what may be anything."""
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-__all__ = ["TEMPORARY", "atomic_path", "sync", "write_bytes", "write_json", "write_text"]
+from palm_opt.errors import ProblemError
 
+__all__ = [
+    "TEMPORARY",
+    "atomic_path",
+    "check_regular",
+    "lines",
+    "read_bytes",
+    "sync",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+LONGEST_LINE = 2**24  # characters
 TEMPORARY = ".palm-"  #: how the name of an unfinished file begins: whoever owns the folder may delete it
 
 
@@ -42,6 +56,38 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_regular(path: str | Path, limit: int) -> None:
+    """Refuse what may never end: a device, a pipe, a folder, a file of more than `limit` bytes.
+
+    Raises
+    ------
+    ProblemError : it is one. OSError : it is not there.
+    """
+    found = Path(path).stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ProblemError(f"{path}: expected a regular file")
+    if found.st_size > limit:
+        raise ProblemError(f"{path}: expected at most {limit} bytes")
+
+
+def read_bytes(path: str | Path, limit: int) -> bytes:
+    """The bytes of a regular file, of at most `limit`; raises as `check_regular` does."""
+    check_regular(path, limit)
+    with Path(path).open("rb") as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise ProblemError(f"{path}: expected at most {limit} bytes")
+    return data
+
+
+def lines(stream: TextIO, path: str | Path) -> Iterator[str]:
+    """The lines of a text file; ProblemError where one is longer than any table's, before it fills the memory."""
+    while line := stream.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise ProblemError(f"{path}: a line has more than {LONGEST_LINE} characters")
+        yield line
 
 
 def sync(path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from palm_opt import arguments, certificate
+from palm_opt import arguments, certificate, storage
 from palm_opt.errors import ProblemError
 
 __all__ = ["Scale", "ValueMatrix"]
@@ -441,7 +441,7 @@ def _read_csv(path: Path) -> tuple[dict[str, list[Any]], list[int]]:
     except OSError as error:
         raise ProblemError(f"{path}: {error.strerror}") from error
     with stream:
-        reader = csv.reader(stream, strict=True)
+        reader = csv.reader(storage.lines(stream, path), strict=True)
         try:
             filled = _nonblank(reader)
             header = next(filled)

@@ -13,9 +13,11 @@ from typing import Any
 from palm_opt.align import embedded
 from palm_opt.align.recipe import EMBEDDED, HUB, Recipe
 from palm_opt.errors import BackendNotFound, ProblemError
+from palm_opt.storage import read_bytes
 
 __all__ = ["PromptSet", "load_prompts", "prompts_at_a_time", "read_rows", "small_splits", "split"]
 
+_LARGEST = 2**31  # bytes of a file of prompts
 Row = dict[str, Any]  #: `prompt` (a text, or a list of chat messages) and whatever else the rewards ask for
 
 
@@ -118,7 +120,7 @@ def _read_parquet(path: Path, column: str) -> list[Row]:
 def _read_lines(path: Path, column: str) -> list[Row]:
     result = []
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = read_bytes(path, _LARGEST).decode().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ProblemError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     for number, line in enumerate(lines, start=1):

@@ -29,12 +29,14 @@ from palm_opt.align.recipe import (
     Train,
 )
 from palm_opt.align.settings import REQUIRED, SETTINGS, TRAINERS, TRL_ARGUMENTS
-from palm_opt.errors import RecipeError
+from palm_opt.errors import ProblemError, RecipeError
+from palm_opt.storage import read_bytes
 
 __all__ = ["Draft", "reachable", "read_draft"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_LARGEST = 2**24  # bytes of a recipe
 _RESERVED = ("member", "prompt", "generation", "completion", "kl", "id")
 
 
@@ -76,7 +78,9 @@ def read_draft(path: str | Path) -> Draft:
     """Read a recipe and list its faults; raises RecipeError where it is no TOML at all."""
     path = Path(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_bytes(path, _LARGEST).decode())
+    except ProblemError as error:
+        raise RecipeError.of(path, [str(error).removeprefix(f"{path}: ")]) from error
     except OSError as error:
         raise RecipeError.of(path, [(error.strerror or "cannot be read").lower()]) from error
     except UnicodeDecodeError as error:

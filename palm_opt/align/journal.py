@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from palm_opt.errors import StoreError
-from palm_opt.storage import sync, write_all
+from palm_opt.errors import ProblemError, StoreError
+from palm_opt.storage import read_bytes, sync, write_all
 
 __all__ = ["JOURNAL", "Journal", "read_journal"]
 
 JOURNAL = "journal.jsonl"
+_LARGEST = 2**30  # bytes
 
 
 def _checksum(entry: Mapping[str, Any], before: str) -> str:
@@ -39,7 +40,10 @@ def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
     """
     entries: list[dict[str, Any]] = []
     whole, before = 0, ""
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    try:
+        lines = read_bytes(path, _LARGEST).split(b"\n")[:-1] if path.exists() else []
+    except ProblemError as error:
+        raise StoreError(str(error)) from error
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
@@ -83,24 +87,25 @@ class Journal:
         try:
             if new:
                 sync(self.path.parent)
-            self._write(handle, line)
+            self._write(handle, line, entry)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
         finally:
             os.close(handle)
-        self.entries.append(entry)
         return entry
 
-    def _write(self, handle: int, line: bytes) -> None:
+    def _write(self, handle: int, line: bytes, entry: dict[str, Any]) -> None:
         end = os.fstat(handle).st_size
+        self._broken = True  # until the line is whole or taken back, whatever comes in between, Ctrl-C too
         try:
             write_all(handle, line)
             os.fsync(handle)
         except OSError:
-            self._broken = True
             os.ftruncate(handle, end)  # else the next line would be glued to half a line
             self._broken = False
             raise
+        self.entries.append(entry)
+        self._broken = False
 
     def last(self, event: str, key: str) -> dict[str, Any] | None:
         """The newest line of that event and key."""

@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palm_opt.align.checkpoints import discard_checkpoints
-from palm_opt.align.store import disk_faults, new_workplace
+from palm_opt.align.store import discard, disk_faults, new_workplace
 from palm_opt.errors import BackendNotFound, PalmError
 from palm_opt.storage import write_json
 
@@ -112,15 +113,13 @@ def _inline(session: Session, task: Task) -> dict[str, Any]:
     def progress(point: dict[str, Any]) -> None:
         nonlocal said
         if time.monotonic() - said >= _QUIET:
-            session.say(f"{task.name}: {describe(point)}")
+            session.say(f"{task.name}: {describe(point, session.recipe.train.steps_from(task.start))}")
             said = time.monotonic()
 
     def work(folder: Path) -> dict[str, Any]:
         recipe, base, prompts, rewards = session.recipe, session.base, session.prompts, session.rewards
-        where = places(root, task.start)
-        return train_adapter(
-            task.weight, recipe, base, prompts, rewards, session.tokenizer, folder, **where, progress=progress
-        )
+        options: Any = {"name": task.name, **places(root, task.start), "progress": progress}
+        return train_adapter(task.weight, recipe, base, prompts, rewards, session.tokenizer, folder, **options)
 
     result = session.store.train(task.name, task.key, _named(session, task), work)
     discard_checkpoints(root / CHECKPOINTS, task.key)
@@ -137,12 +136,12 @@ def places(root: Path, start: str | None) -> dict[str, Path | None]:
     }
 
 
-def describe(point: Mapping[str, Any]) -> str:
-    """A point of a training curve in one line, such as "step 10: reward 0.52 (safe 0.70, brief 0.34), kl 0.031"."""
+def describe(point: Mapping[str, Any], steps: int) -> str:
+    """A point of a training curve in one line: "step 10 of 24: reward 0.52 (safe 0.70, brief 0.34), kl 0.031"."""
     parts = ", ".join(f"{name} {mean:.2f}" for name, mean in point["rewards"].items())
     reward = "" if point["reward"] is None else f"reward {point['reward']:.2f} ({parts}), "
     kl = "" if point["kl"] is None else f", kl {point['kl']:.3f}"
-    return f"step {point['step']}: {reward}loss {point['loss']:.3f}{kl}"
+    return f"step {point['step']} of {steps}: {reward}loss {point['loss']:.3f}{kl}"
 
 
 def _specification(session: Session, task: Task) -> dict[str, Any]:
@@ -222,7 +221,7 @@ def attempt(task: dict[str, Any], workers: _Workers | None = None) -> Path:
                 raise PalmError(f"{name}: {(place / FAULT).read_text(encoding='utf-8')} ({where})")
             raise Crash(f"{name}: {_last_line(log) if code > 0 else signal.Signals(-code).name} ({where})")
         except BaseException:
-            shutil.rmtree(place, ignore_errors=True)
+            discard(place)
             raise
 
 
@@ -324,6 +323,9 @@ def _join(address: str, options: dict[str, Any]) -> None:
     try:
         if match := re.fullmatch(r"([\w.-]+):(\d{1,5})", address):  # ray waits for minutes, then ends the process
             socket.create_connection((match[1], int(match[2])), timeout=10).close()
+        handler = signal.getsignal(signal.SIGTERM)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGTERM, handler)  # ray puts one of its own there
     except (OSError, OverflowError, ValueError, RuntimeError) as error:
         raise PalmError(f"launch.address: no Ray cluster at {address}: {str(error).splitlines()[0]}") from error

@@ -15,15 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt.align.portfolio import Portfolio
-from palm_opt.align.publish import Promise, publish, statistical, table_of
+from palm_opt.align.publish import Promise, mark_interrupted, publish, statistical, table_of
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.session import Ask, Blend, Candidate, Session, Weight
 from palm_opt.align.steer import APART, Steering, steer, steer_to
 from palm_opt.certify import certify
+from palm_opt.errors import StoreError
 from palm_opt.gibbs import gibbs
 from palm_opt.plan import plan
-from palm_opt.report.wording import number, weight_text
-from palm_opt.result import Certificate
+from palm_opt.report.wording import duration, number, weight_text
+from palm_opt.result import Certificate, Stop
 from palm_opt.search import Search, SearchResult
 from palm_opt.simplex import lattice
 from palm_opt.solve import solve
@@ -35,6 +36,7 @@ Array = NDArray[np.float64]
 _ROUNDING = 1e-9
 _IDEAL = 0.1  # of delta: what is lost by bounding the closed form from finitely many weights
 _FINEST = 1e-4  # a finer bound of the closed form would need too many weights; delta = 0 endlessly many
+_AHEAD = 200  # trainings that the outlook looks ahead without a budget
 _CHOOSING = 60.0  # seconds for choosing the fewest members; longer proves nothing that a user waits for
 
 
@@ -63,13 +65,13 @@ class Loop:
     def run(self) -> Portfolio:
         """Rounds until the promise is proved, training cannot help, or the budget is spent; then certify and publish.
 
-        Ctrl-C publishes what is proved so far, with the certify split unopened, and raises KeyboardInterrupt.
+        Ctrl-C publishes what is proved so far, without a statistical promise, and raises KeyboardInterrupt.
         """
-        if not self.session.rounds():
-            first = first_round(self.recipe, self._planned() if self.recipe.plan.responses else ())
-            self.session.ask((weight, None) for weight in first[: self.recipe.budget.trainings or None])
         state: State | None = None
         try:
+            if not self.session.rounds():
+                first = first_round(self.recipe, self._planned() if self.recipe.plan.responses else ())
+                self.session.ask((weight, None) for weight in first[: self.recipe.budget.trainings or None])
             while True:
                 state = self._measured()
                 weights, stop = self._next(state)
@@ -77,17 +79,36 @@ class Loop:
                     break
                 if self._blended(state, weights):
                     continue
-                publish(self.session, state.candidates, self._promise(state, "running"))
+                self._publish(state, self._promise(state, "running"))
                 self.session.ask((weight, self._start(state, weight)) for weight in weights)
+            promise = self._promise(state, stop)
+            self.session.say(promise.summary)
+            if len(self.session.held_out("certify")) >= 2:
+                promise = statistical(self.session, state.candidates, promise)
+            return self._publish(state, promise)
         except KeyboardInterrupt:
-            if state is not None:
-                publish(self.session, state.candidates, self._promise(state, "interrupted"))
+            self._interrupted(state)
             raise
-        promise = self._promise(state, stop)
-        self.session.say(promise.summary)
-        if len(self.session.held_out("certify")) >= 2:
-            promise = statistical(self.session, state.candidates, promise)
-        return publish(self.session, state.candidates, promise)
+
+    def _publish(self, state: State, promise: Promise) -> Portfolio:
+        return publish(self.session, state.candidates, state.entries, promise)
+
+    def _interrupted(self, state: State | None) -> None:
+        """Leave a directory that says so, unless it says how an earlier run ended, with its promise and its proofs."""
+        root, say = self.session.store.path, self.session.say
+        try:
+            said = Portfolio.load(root, check=False).run
+        except StoreError:  # nothing was published yet, or it was being replaced
+            said = None
+        if said is not None and said["stop"] != "running":
+            return
+        if state is not None:
+            say("interrupted: writing what is proved so far; Ctrl-C again stops at once")
+            self._publish(state, self._promise(state, "interrupted"))
+        elif said is not None:
+            mark_interrupted(root)
+        else:
+            say("interrupted before anything was proved; the same command goes on from here")
 
     def _measured(self) -> State:
         """Train and measure whatever has been asked, and see what it proves."""
@@ -167,6 +188,8 @@ class Loop:
         """The weights of the plan that the closed form makes from samples of the base model; plan.json."""
         delta = max(self.delta, _FINEST)
         made = plan(self.session.reference(), self.recipe.train.beta, self.epsilon, delta, audit=False)
+        if made.stop == Stop.INTERRUPTED:
+            raise KeyboardInterrupt
         made.write(self.session.store.path / "plan.json")
         self.session.say(
             f"plan from {made.responses} responses of the base model: {len(made.members)} weights would do (an "
@@ -178,7 +201,7 @@ class Loop:
         """The weights of the next round, or why there is none."""
         budget, steering = self.recipe.budget, state.steering
         trained = sum(candidate.weight is not None for candidate in state.candidates)
-        spent = sum(float(entry["seconds"] or 0) for entry in self.session.store.entries("result")) / 3600
+        spent = sum(self._seconds("result")) / 3600
         if steering.gap <= self.delta:
             return [], "target"
         if budget.trainings and trained >= budget.trainings:
@@ -197,21 +220,47 @@ class Loop:
             least = "if trained policies were optimal" if self.recipe.plan.reference == "pool" else "at most"
             self.session.say(
                 f"{trained} trained: worst regret {number(steering.gap)} {least}, {number(self.delta)} wanted; "
-                f"next: {where}{self._outlook(trained, spent)}"
+                f"next: {where}; {self._outlook(state, trained, spent)}"
             )
         return [tuple(weight.tolist()) for weight in weights], None
 
-    def _outlook(self, trained: int, spent: float) -> str:
-        """What the budget leaves at most: the number of trainings and, at their mean length so far, the time."""
-        budget = self.recipe.budget
-        mean = spent / trained
+    def _seconds(self, event: str) -> list[float]:
+        """How long trainings ("result") or measurements to steer by ("measured") took, where the journal knows."""
+        entries = (e for e in self.session.store.entries(event) if e.get("seconds") and e.get("split") != "certify")
+        return [float(entry["seconds"]) for entry in entries]
+
+    def _outlook(self, state: State, trained: int, spent: float) -> str:
+        """What is left to do: trainings that may be expected, those that the budget leaves, and the time of both.
+
+        A training counts with the mean seconds so far, its own and those of its measurement; the end with a
+        measurement of every policy on the certify split.
+        """
+        budget, session = self.recipe.budget, self.session
+        training, measuring = (float(np.mean(self._seconds(event) or [0.0])) for event in ("result", "measured"))
+        share = len(session.held_out("certify")) / max(1, len(session.held_out("select")))
+
+        def after(more: int) -> str:
+            seconds = more * (training / self.recipe.launch.workers + measuring)
+            seconds += (len(state.candidates) + more) * measuring * share
+            return f"{more} more training{'s' * (more != 1)} in {duration(seconds)}"
+
         left = [budget.trainings - trained] if budget.trainings else []
-        if budget.hours and mean > 0:
-            left.append(math.ceil((budget.hours - spent) / mean))
-        if not left:
-            return ""
-        minutes = 60 * mean * min(left) / self.recipe.launch.workers
-        return f"; at most {min(left)} more, about {number(minutes, 2)} minutes of training"
+        if budget.hours and training > 0:
+            left.append(math.ceil(3600 * (budget.hours - spent) / training))
+        most = min(left, default=_AHEAD)
+        more = state.steering.expected(most)
+        if more is not None and not session.outlook:
+            session.say(
+                "what is left is an estimate: as if each training came half-way to the best that is possible at its "
+                "weight; times are means so far"
+            )
+        if more is None:
+            session.outlook = f"at most {after(most)}" if left else "how much is left is not known"
+        elif more < most:
+            session.outlook = f"about {after(max(1, more))}" + (f", at most {after(most)}" if left else "")
+        else:
+            session.outlook = f"the budget ends after {after(most)}" if left else f"{after(most)} or more"
+        return session.outlook
 
     def _promise(self, state: State, stop: str) -> Promise:
         """The fewest members of the pool, and the proof: against the reference, or against the pool while d unit
@@ -222,6 +271,8 @@ class Loop:
                 return self._against_opt(state, stop, result, chosen)
         values = state.values
         found = solve(values, epsilon=self.epsilon, delta=self.delta)
+        if found.stop is Stop.INTERRUPTED:
+            raise KeyboardInterrupt
         members, certificate = found.members, found.certificate
         if certificate is None:  # stopped before anything was proved
             members, certificate = values.names, certify(values, values.names, epsilon=self.epsilon).certificate
@@ -250,7 +301,7 @@ class Loop:
             target=self.delta,
             stop=stop,
             values=state.values,
-            error=result.oracle_error if reference == "oracle" else None,
+            error=result.oracle_error,
             search=steering.search,
             told=tuple(names[i] if i >= 0 else "closed form" for i in steering.told),
             missed=tuple((names[m.candidate], m.short) for m in steering.missed),

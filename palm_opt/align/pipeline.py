@@ -20,8 +20,11 @@ from palm_opt.align.session import Ask, Say, open_session
 from palm_opt.errors import ProblemError
 from palm_opt.planned import Plan
 from palm_opt.separation import check_tolerances
+from palm_opt.storage import read_bytes
 
 __all__ = ["align", "check_plan", "read_weights", "run"]
+
+_LARGEST = 2**26  # bytes of a file of weights
 
 
 def align(plan_or_weights: Any, recipe: Recipe | str | Path, out: str | Path, progress: Say | None = None) -> Portfolio:
@@ -35,7 +38,7 @@ def align(plan_or_weights: Any, recipe: Recipe | str | Path, out: str | Path, pr
             session.ask(new)
         pool = session.candidates(asks)
         session.train(pool)
-        return publish(session, pool, None)
+        return publish(session, pool, session.measure(pool), None)
 
 
 def run(
@@ -109,10 +112,10 @@ def read_weights(source: Any, rewards: Sequence[str]) -> NDArray[np.float64]:
 
 
 def _read_csv(path: Path, rewards: Sequence[str]) -> list[list[float]]:
-    if not path.is_file():
+    if not path.exists():
         raise ProblemError(f"{path}: no such file")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path, _LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ProblemError(f"{path}: not UTF-8 text: {error}") from error
     with io.StringIO(text, newline="") as stream:

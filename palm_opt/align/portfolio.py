@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
@@ -11,10 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from palm_opt import certificate as checker
 from palm_opt.align.store import file_sha256
 from palm_opt.errors import StoreError
+from palm_opt.storage import lines, read_bytes
 
-__all__ = ["BASE", "FORMAT", "GENERATION", "MANIFEST", "Member", "Portfolio", "safe_file"]
+__all__ = [
+    "BASE",
+    "FORMAT",
+    "GENERATION",
+    "MANIFEST",
+    "Member",
+    "Portfolio",
+    "read_manifest",
+    "read_policies",
+    "safe_file",
+]
 
 BASE = "base"  #: name of the base model as a policy
 FORMAT = "palm_opt portfolio"
@@ -78,7 +91,8 @@ class Portfolio:
     objective, reference : what the promise is about ("reward", or "reward_minus_kl") and what OPT ranges over: "pool",
         the measured candidates, "oracle", every policy that training could reach, given the declared error of the
         trainer, or "gibbs", the closed form on samples of the base model.
-    run : how the run ended (why, its target, trainings, lower bound, trainer error); None after `align`.
+    run : how the run ended (why, its target, trainings, lower bound, trainer error, and by how much measured policies
+        were better than the closed form); None after `align`.
     statistical : the promise for new prompts that certificate-statistical.json proves, or None.
     generation : how completions were sampled to measure the members: arguments of transformers' `generate`; empty where
         the directory does not say.
@@ -109,7 +123,7 @@ class Portfolio:
         StoreError : no manifest, a wrong type, an unsafe path, a link, an unexpected file, or a hash that differs.
         """
         path = Path(path)
-        document = _read(path)
+        document = read_manifest(path)
         portfolio = _parse(path, document)
         for name, digest in document["files"].items():
             file = safe_file(path, name)
@@ -120,6 +134,8 @@ class Portfolio:
                 )
         for name in sorted({name for member in portfolio.members for name in member.served} - {BASE}):
             _check_adapter(path, f"adapters/{name}", document["files"])
+        if check and portfolio.has("certificate.json"):
+            _check_members(portfolio)
         return portfolio
 
     def member(self, name: str) -> Member:
@@ -157,20 +173,19 @@ def safe_file(root: Path, name: str) -> Path:
     return current
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a directory as it is, strict JSON; what is in it is not checked."""
     if not path.is_dir():
         raise StoreError(f"{path}: no such portfolio directory")
     if not (path / MANIFEST).exists() and not (path / MANIFEST).is_symlink():
         raise StoreError(f"{path}: no {MANIFEST}: not a portfolio directory, or its run has not finished")
     file = safe_file(path, MANIFEST)
-    if file.stat().st_size > LARGEST:
-        raise StoreError(f"{file}: larger than {LARGEST} bytes")
 
     def refuse(text: str) -> Any:
         raise ValueError(f"{text} is not a number")
 
     try:
-        document = json.loads(file.read_bytes(), parse_constant=refuse, object_pairs_hook=_unique)
+        document = json.loads(read_bytes(file, LARGEST), parse_constant=refuse, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{file}: not a manifest: {error or 'nested too deep'}") from error
     if not isinstance(document, dict):
@@ -234,13 +249,14 @@ def _parse(path: Path, document: dict[str, Any]) -> Portfolio:
 
 def _how(entry: dict[str, Any]) -> dict[str, Any]:
     """How a run ended, checked."""
-    error = entry["trainer_error"]
+    error, closed = entry["trainer_error"], entry.get("closed_form_error")
     return {
         "stop": _text(entry["stop"]),
         "target": _number(entry["target"]),
         "trainings": int(_number(entry["trainings"])),
         "lower_bound": _number(entry["lower_bound"]),
         "trainer_error": None if error is None else (_number(error[0]), _number(error[1])),
+        "closed_form_error": None if closed is None else _number(closed),
         "missed": {_text(name): _number(short) for name, short in entry["missed"].items()},
     }
 
@@ -294,6 +310,51 @@ def _check_parts(members: tuple[Member, ...]) -> None:
             raise ValueError(f"member {member.name}: {min(mixed)} is a mixture, expected adapters as parts")
 
 
+def read_policies(path: Path) -> list[tuple[str, dict[str, str]]]:
+    """The policy that each answer in an answers.csv is of, and its row. No certificate rests on these names."""
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(lines(stream, path)))
+        return [(row["policy"], row) for row in rows]
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise StoreError(f"{path}: expected answers with a column 'policy': {error}") from error
+
+
+def _check_members(portfolio: Portfolio) -> None:
+    """The members that certificate.json speaks of are the manifest's, by name, and for answers by value too."""
+    try:
+        document = checker.read_certificate(portfolio.path / "certificate.json")
+        chosen = list(document["members"])
+        if portfolio.has("answers.csv"):
+            told = read_policies(portfolio.path / "answers.csv")
+            chosen = [told[i] for i in chosen]
+            for name, row in chosen:
+                _check_answer(portfolio, portfolio.member(name), row)
+            chosen = [name for name, _ in chosen]
+    except (checker.CertificateParseError, LookupError, TypeError) as error:
+        raise StoreError(f"{portfolio.path}: certificate.json and answers.csv do not fit: {error}") from error
+    names = {member.name for member in portfolio.members}
+    if names != set(chosen):
+        odd = ", ".join(sorted(map(str, names.symmetric_difference(chosen))))[:200]
+        raise StoreError(f"{portfolio.path}: certificate.json speaks of other members than {MANIFEST}: {odd}")
+
+
+def _check_answer(portfolio: Portfolio, member: Member, row: Mapping[str, str]) -> None:
+    """An answer has the values that the manifest has for its policy, on the scale of the promise."""
+    off = portfolio.beta * member.kl if portfolio.objective == "reward_minus_kl" else 0.0
+    for name, (low, high) in zip(portfolio.rewards, portfolio.ranges, strict=True):
+        value = (member.value[name] - low) / (high - low) - off
+        try:
+            same = math.isclose(float(row[f"v_{name}"]), value, rel_tol=1e-9, abs_tol=1e-9)
+        except ValueError:
+            same = False
+        if not same:
+            raise StoreError(
+                f"{portfolio.path}: answers.csv has {name} {row[f'v_{name}'][:40]} for {member.name}, "
+                f"{MANIFEST} {value:.6g}: its column 'policy' names another"
+            )
+
+
 def _check_adapter(path: Path, adapter: str, files: Mapping[str, str]) -> None:
     """Only the files of a PEFT LoRA adapter, each of them listed, and nothing in its configuration that loads code."""
     folder = path / adapter
@@ -308,9 +369,7 @@ def _check_adapter(path: Path, adapter: str, files: Mapping[str, str]) -> None:
             raise StoreError(f"{folder}: {name} is not listed in {MANIFEST}")
     file = folder / "adapter_config.json"
     try:
-        if file.stat().st_size > 2**20:
-            raise ValueError("larger than 1 MiB")
-        config = json.loads(file.read_bytes())
+        config = json.loads(read_bytes(file, 2**20))
         if config.get("peft_type") != "LORA" or config.get("auto_mapping") is not None:
             raise ValueError("expected peft_type LORA and no auto_mapping")
     except (ValueError, AttributeError, RecursionError) as error:

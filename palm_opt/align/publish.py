@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from palm_opt._version import __version__
 from palm_opt.align.evaluate import prompt_text
-from palm_opt.align.portfolio import BASE, FORMAT, MANIFEST, Portfolio
+from palm_opt.align.portfolio import BASE, FORMAT, MANIFEST, Portfolio, read_manifest
 from palm_opt.align.recipe import Recipe
 from palm_opt.align.session import SPLITS, Candidate, Session
 from palm_opt.align.store import file_sha256
@@ -29,7 +29,7 @@ from palm_opt.values import ValueMatrix
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Promise", "publish", "statistical", "table_of"]
+__all__ = ["Promise", "mark_interrupted", "publish", "statistical", "table_of"]
 
 Entries = Sequence[Mapping[str, Any]]
 _TABLES = frozenset({"answers.csv", "certificate.json", "certificate-statistical.json", "report.html"})  # not always
@@ -46,7 +46,8 @@ class Promise:
     lower_bound : no fewer policies of the pool keep it.
     target, stop : the delta that was wished, and why the run ended: "target", "trainings", "hours", "stalled"
         (no training is sure to help), "interrupted", "running".
-    error : (eta, gamma) of the trainer that an oracle's promise assumes; missed : runs that fell short of it.
+    error : (eta, gamma) that a conditional promise assumes of the trainer or, found by comparing, of the closed form;
+        missed : runs that fell short of the trainer's.
     search, told : the answers behind a conditional certificate, and the name of the policy of each.
     samples : the statistical promise, about new prompts, once the certify split is opened.
     """
@@ -122,13 +123,12 @@ def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -
     return replace(promise, samples=found, needed=needed)
 
 
-def publish(session: Session, pool: Sequence[Candidate], promise: Promise | None) -> Portfolio:
-    """Write the tables, the certificates, the manifest and the report; read it all back.
+def publish(session: Session, pool: Sequence[Candidate], entries: Entries, promise: Promise | None) -> Portfolio:
+    """Write the tables, the certificates, the manifest and the report of a pool and its measurements; read it all back.
 
     Without a promise every policy of the pool is a member.
     """
     root, recipe = session.store.path, session.recipe
-    entries = session.measure(pool)
     samples = None if promise is None else promise.samples
     splits = SPLITS if samples is not None else SPLITS[:1]
     table = table_of(recipe, pool, entries).to_csv()
@@ -146,6 +146,14 @@ def publish(session: Session, pool: Sequence[Candidate], promise: Promise | None
     if promise is None or promise.stop != "running":
         portfolio_report(root)
     return Portfolio.load(root)
+
+
+def mark_interrupted(root: Path) -> None:
+    """Have a manifest that says "running" say "interrupted"; its promise is that of the last round, and holds."""
+    document = read_manifest(root)
+    document["run"]["stop"] = "interrupted"
+    write_json(root / MANIFEST, document)
+    portfolio_report(root)
 
 
 def _replace(
@@ -241,7 +249,8 @@ def _run(pool: Sequence[Candidate], promise: Promise) -> dict[str, Any]:
         "target": promise.target,
         "trainings": sum(candidate.weight is not None for candidate in pool),
         "lower_bound": promise.lower_bound,
-        "trainer_error": None if promise.error is None else list(promise.error),
+        "trainer_error": list(promise.error) if promise.error and promise.reference == "oracle" else None,
+        "closed_form_error": promise.error[1] if promise.error and promise.reference == "gibbs" else None,
         "missed": dict(promise.missed),
     }
 

@@ -78,6 +78,10 @@ class Train:
     report_to: str
     trl: Mapping[str, Any]
 
+    def steps_from(self, start: object | None) -> int:
+        """Optimiser steps of a training that begins from an adapter, or afresh (None)."""
+        return self.warm_steps if start is not None and self.warm_steps else self.steps
+
 
 @dataclass(frozen=True)
 class Lora:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,7 @@ class Session:
     store: Store
     say: Say
     bars: bool
+    outlook: str = field(default="", init=False)  # what is left to do, beside every bar
     _model: Any = field(default=None)
     _there: set[str] = field(default_factory=set)  # keys of adapters that were found whole or were made here
 
@@ -164,7 +166,8 @@ class Session:
             self.say(f"{len(wanted)} weights: {len(wanted) - len(todo)} trained before, {len(todo)} to train")
         for task, result in self._steps(train_all(self, todo), "train", len(todo)):
             self._there.add(task.key)
-            self.say(f"trained {task.name} in {result['seconds']:.1f} s")
+            seconds = result["seconds"]
+            self.say(f"trained {task.name}" + ("" if seconds is None else f" in {seconds:.1f} s"))
         for soup in (candidate for candidate in candidates if candidate.parts and candidate.adapted):
             if not self._finished(soup):
                 self._cook(soup)
@@ -189,7 +192,8 @@ class Session:
         from tqdm import tqdm
 
         off = not (self.bars and total)
-        yield from tqdm(items, desc=what, unit="policy", file=sys.stderr, disable=off, total=total)
+        style: dict[str, Any] = {"desc": what, "unit": "policy", "file": sys.stderr, "postfix": self.outlook}
+        yield from tqdm(items, disable=off, total=total, **style)
 
     # ---- sampling the base model -------------------------------------------------------------------------------------
 
@@ -254,6 +258,7 @@ class Session:
 
         for reward in self.rewards:
             reward.clipped = reward.scored = 0
+        began = time.perf_counter()
         parts: list[Part] = [(None if name == BASE else self.adapter(name), share) for name, share in candidate.served]
         columns = self._policies().measure(parts, rows, self.rewards)
         result = measured(columns, self.recipe.reward_names)
@@ -272,6 +277,7 @@ class Session:
             kl_standard_error=result.kl_standard_error,
             prompts=result.prompts,
             generations=result.generations,
+            seconds=time.perf_counter() - began,
             clipped={reward.reward.name: reward.clipped for reward in self.rewards},
             sha256=file_sha256(path),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -55,6 +57,39 @@ class Steering:
         if self.own is None:
             return self.search.gap
         return self.own.worst(self.search.parts[1].outer)[0]
+
+    def expected(self, most: int, seconds: float = 5.0) -> int | None:
+        """Further trainings until the gap may be expected to be delta, `most` or fewer: an estimate, no bound.
+
+        The search goes on alone: each training lands half-way from the best policy measured at its weight to the best
+        that is possible there, the trainer's error left out, as the arc of a circle does between chord and tangents.
+        None against an ideal (how near training comes to it is not known), or where `seconds` do not suffice.
+        """
+        if self.own is not None or not math.isfinite(self.gap):
+            return None
+        end = time.monotonic() + seconds
+        shift = self.gap - self._without_error(self.search.delta).gap
+        if shift >= self.search.delta:
+            return most
+        ahead = self._without_error(self.search.delta - max(0.0, shift))
+        for count in range(most):
+            weight = ahead.ask()
+            if weight is None:
+                return count
+            if time.monotonic() > end:
+                return None
+            values = ahead.answers.values
+            ahead.tell(weight, (values[(values @ weight).argmax()] + ahead.parts[1].solve(weight).vertex) / 2)
+        return most
+
+    def _without_error(self, delta: float) -> Search:
+        """The same answers as if they were exact."""
+        old = self.search
+        new = Search(old.d, old.epsilon, delta, (0.0, 0.0), seed=old.seed)
+        for weight, value in zip(old.answers.weights, old.answers.values, strict=True):
+            asked = bool(np.isfinite(weight).all())
+            new.tell(weight if asked else None, value, answer=asked)
+        return new
 
     def next(self, n: int) -> list[Array]:
         """Up to n weights that are worth training at once, the worst first; none where training cannot help."""

@@ -23,11 +23,12 @@ from typing import Any
 
 from palm_opt.align.journal import JOURNAL, Journal, read_journal
 from palm_opt.errors import BackendNotFound, StoreError
-from palm_opt.storage import TEMPORARY, sync, write_json
+from palm_opt.storage import TEMPORARY, read_bytes, sync, write_json
 
-__all__ = ["Store", "check_directory", "disk_faults", "file_sha256", "new_workplace", "read_journal", "seal"]
+__all__ = ["Store", "check_directory", "discard", "disk_faults", "file_sha256", "new_workplace", "read_journal", "seal"]
 
 RECORD = "training.json"
+_LARGEST = 2**26  # bytes of a record
 _WORKPLACE, _ADAPTER, _SECONDS = ".training-", "adapter", "seconds.json"
 _NAME = re.compile(r"(w|soup)-[0-9a-f-]{1,90}")  # mixtures have no adapter
 
@@ -83,16 +84,34 @@ def seal(place: Path, key: str, training: Mapping[str, Any]) -> None:
         item.chmod(0o644)
         sync(item)
         files[item.name] = file_sha256(item)
-    write_json(place / _SECONDS, training.get("seconds"))
+    write_json(place / _SECONDS, {"key": key, "seconds": training.get("seconds")})
     facts = {name: value for name, value in training.items() if name != "seconds"}
     folder.chmod(0o755)
     write_json(folder / RECORD, {"key": key, "files": files, "training": facts})
 
 
+def discard(place: Path) -> None:
+    """Remove a workplace whose training run failed; what is sealed stays, for the next run to adopt."""
+    if not (place / _ADAPTER / RECORD).is_file():
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _timed(place: Path) -> tuple[str, float | None]:
+    """The key of the training run that was sealed in a workplace, and its seconds; they outlast the move to its place.
+
+    The key is empty, and the seconds None, where the workplace does not say.
+    """
+    try:
+        found = json.loads(read_bytes(place / _SECONDS, _LARGEST))
+        return str(found["key"]), float(found["seconds"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "", None
+
+
 def _record(folder: Path) -> dict[str, Any] | None:
     """The record of an adapter's folder, if every file that it lists is there and whole, and no other."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads(read_bytes(folder / RECORD, _LARGEST))
         files, names = record["files"], {item.name for item in folder.iterdir()}
         whole = bool(files) and names == {*files, RECORD} and not any(item.is_symlink() for item in folder.iterdir())
         whole = whole and isinstance(record["key"], str) and isinstance(record["training"], dict)
@@ -162,14 +181,19 @@ class Store:
             file.unlink(missing_ok=True)
 
     def _recover(self, place: Path) -> None:
-        """Adopt what was sealed in a workplace that nobody watched any more."""
+        """Adopt what was sealed in a workplace that nobody watched any more, or was moved and not acknowledged."""
         record = _record(place / _ADAPTER)
-        intent = self.entry("intent", record["key"]) if record else None
-        if record is None or intent is None or self.entry("result", record["key"]):
+        timed, seconds = _timed(place)
+        key = record["key"] if record else timed
+        intent = self.entry("intent", key)
+        if intent is None or self.entry("result", key):
             return
         name = self._safe_name(intent)
-        if not (self.path / "adapters" / name).exists():
-            self.adopt(name, record["key"], place)
+        folder = self.path / "adapters" / name
+        if record is not None and not folder.exists():
+            self.adopt(name, key, place)
+        elif record is None and not folder.is_symlink() and (moved := _record(folder)) and moved["key"] == key:
+            self._acknowledge(name, moved, seconds)
 
     def append(self, event: str, **fields: Any) -> dict[str, Any]:
         """Add a line to the journal; on return it is on the disk."""
@@ -214,7 +238,7 @@ class Store:
         changed = result is not None and result["record"] != file_sha256(folder / RECORD)
         if record is None or record["key"] != key or changed:
             raise StoreError(f"{folder}: damaged or changed; delete that folder to train it again")
-        if result is None:  # its seconds are not known any more
+        if result is None:  # and its workplace is gone: its seconds are not known any more
             self._acknowledge(name, record, None)
         return True
 
@@ -232,7 +256,7 @@ class Store:
         record = _record(place / _ADAPTER)
         if record is None or record["key"] != key:
             raise StoreError(f"{place}: not a finished training run of {name}, or damaged")
-        seconds = json.loads((place / _SECONDS).read_bytes())
+        _, seconds = _timed(place)
         folder = self.path / "adapters" / name
         with disk_faults(folder):
             (place / _ADAPTER).rename(folder)
@@ -252,9 +276,12 @@ class Store:
             place = new_workplace(self.path)
             try:
                 seal(place, key, work(place / _ADAPTER))
-                return self.adopt(name, key, place)
-            finally:
-                shutil.rmtree(place, ignore_errors=True)
+            except BaseException:
+                discard(place)
+                raise
+            result = self.adopt(name, key, place)
+            shutil.rmtree(place, ignore_errors=True)
+            return result
 
     def hashes(self, names: Sequence[str]) -> dict[str, str]:
         """SHA-256 of files and of the files in folders, by path relative to the directory; missing ones left out."""

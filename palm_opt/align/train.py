@@ -56,6 +56,7 @@ def train_adapter(
     tokenizer: Any,
     folder: Path,
     *,
+    name: str = "training",
     start: Path | None = None,
     checkpoints: Path | None = None,
     cache: Path | None = None,
@@ -66,6 +67,7 @@ def train_adapter(
 
     Parameters
     ----------
+    name : of the adapter, for the logs: unique among those of one `logs`.
     start : folder of an adapter of the same recipe to begin from, for `train.warm_steps` steps. The KL penalty still
         refers to the base model.
     checkpoints : where `train.save_every` puts checkpoints (in a folder named by the training key) and where the newest
@@ -92,10 +94,9 @@ def train_adapter(
     key = training_key(weight, recipe, base, prompts, start)
     save = checkpoints is not None and recipe.train.save_every > 0
     output = checkpoints / key if save and checkpoints else folder / "trainer"
-    steps = recipe.train.warm_steps if start is not None and recipe.train.warm_steps else recipe.train.steps
-    name = "w-" + "-".join(f"{100 * x:.0f}" for x in weight)
+    steps = recipe.train.steps_from(start)
     report = logs is not None and recipe.train.report_to != "none"
-    with _reporting(recipe.train.report_to, logs / f"{name}-{key[:8]}" if report and logs else None):
+    with _reporting(recipe.train.report_to, logs / name if report and logs else None):
         trainer = make_trainer(
             Job(weight, recipe, base, prompts, rewards, tokenizer, output, steps, name, cache, save, report)
         )

@@ -60,7 +60,9 @@ def _train(task: dict[str, Any], folder: Path) -> None:
     from palm_opt.align.train import train_adapter, training_key
 
     recipe, weight = load_recipe(task["recipe"]), [float.fromhex(x) for x in task["weight"]]
-    options = places(Path(task["out"]), task["start"])
+    steps = recipe.train.steps_from(task["start"])
+    options: dict[str, Any] = {"name": task["name"], **places(Path(task["out"]), task["start"])}
+    options["progress"] = lambda point: _say(describe(point, steps))
     require_libraries()
     with contextlib.redirect_stdout(sys.stderr), quiet(recipe.device):
         rewards, prompts = resolve_rewards(recipe), load_prompts(recipe)
@@ -71,9 +73,7 @@ def _train(task: dict[str, Any], folder: Path) -> None:
                 "began with: changed since, or this machine sees other files"
             )
         tokenizer = load_tokenizer(base)
-        training = train_adapter(
-            weight, recipe, base, prompts, rewards, tokenizer, folder, **options, progress=lambda p: _say(describe(p))
-        )
+        training = train_adapter(weight, recipe, base, prompts, rewards, tokenizer, folder, **options)
     if os.environ.get("RANK", "0") == "0":
         seal(folder.parent, task["key"], training)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,7 +79,9 @@ def align(
 
     if (plan is None) == (weights is None):
         raise typer.BadParameter("give --plan or --weights, one of them")
-    _print_portfolio(train(weights if plan is None else Plan.read(plan), recipe, out), json)
+    with _terminable():
+        portfolio = train(weights if plan is None else Plan.read(plan), recipe, out)
+    _print_portfolio(portfolio, json)
 
 
 def run(
@@ -84,13 +90,14 @@ def run(
     """Train, measure, prove, and train again where the promise is worst.
 
     The whole way from a recipe to a certified portfolio directory, with as few trainings as the promise needs.
-    --epsilon and --delta replace the recipe's. Resumable; Ctrl-C leaves what is proved so far.
+    --epsilon and --delta replace the recipe's. Resumable; Ctrl-C (or SIGTERM) leaves what is proved so far.
     """
     from palm_opt.align import Portfolio
     from palm_opt.align import run as run_recipe
 
     try:
-        portfolio = run_recipe(recipe, out, epsilon, delta)
+        with _terminable():
+            portfolio = run_recipe(recipe, out, epsilon, delta)
     except KeyboardInterrupt:
         if (out / "portfolio.json").is_file():
             _print_portfolio(Portfolio.load(out), json)
@@ -152,6 +159,16 @@ def report(directory: Directory, json: opt.Json = False) -> None:
         emit(str(path))
 
 
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Take SIGTERM, which schedulers send some time before they kill, for Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
     """Print what a training run left behind."""
     from palm_opt.report.wording import REFERENCES, number, on_new_prompts, promise, stopped, untrained
@@ -197,6 +214,11 @@ def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
         weight = "/".join(number(x, 3) for x in member.weight.values()) if member.weight else ""
         values = [f"{member.value[name]:.3f} +- {member.standard_error[name]:.3f}" for name in portfolio.rewards]
         rows.append([member.name, weight or untrained(member.adapter, member.parts), *values, f"{member.kl:.3g}"])
-    emit(table(["member", "trained for", *portfolio.rewards, "KL"], rows, left=2))
+    emit(table(["member", "trained for", *portfolio.rewards, "KL, nats"], rows, left=2))
     emit()
     emit(facts([("directory", str(portfolio.path)), *((name, str(path)) for name, path in files.items())]))
+    emit()
+    if "certificate.json" in files:
+        about = files.get("answers.csv", files.get("values.csv"))
+        emit(f"  palm-opt verify {shlex.quote(str(files['certificate.json']))} {shlex.quote(str(about))}")
+    emit(f"  palm-opt route {shlex.quote(str(portfolio.path))} --weight {portfolio.rewards[0]}=1")

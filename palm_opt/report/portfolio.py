@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ def portfolio_report(directory: str | Path) -> Path:
     ------
     StoreError : the directory is damaged or unsafe. InvalidCertificate : its certificate does not hold.
     """
-    from palm_opt.align.portfolio import MANIFEST, Portfolio
+    from palm_opt.align.portfolio import MANIFEST, Portfolio, read_manifest
     from palm_opt.align.store import file_sha256
     from palm_opt.report.html import write_report
 
@@ -45,7 +44,7 @@ def portfolio_report(directory: str | Path) -> Path:
     frontier = quick_frontier(values, result, certified=portfolio.run is not None)
     title = f"{root.resolve().name}: policies trained from {portfolio.base_model['name']}"
     path = write_report(root / "report.html", values, result, frontier, portfolio, title)
-    document = json.loads((root / MANIFEST).read_bytes())
+    document = read_manifest(root)
     document["files"]["report.html"] = file_sha256(path)
     write_json(root / MANIFEST, document)
     return path
@@ -53,16 +52,12 @@ def portfolio_report(directory: str | Path) -> Path:
 
 def _forget_report(root: Path) -> None:
     """Strike the old report from the manifest first: a crash then leaves a directory that still loads."""
-    from palm_opt.align.portfolio import MANIFEST, safe_file
+    from palm_opt.align.portfolio import MANIFEST, read_manifest
 
-    if not root.is_dir():
-        raise StoreError(f"{root}: no such portfolio directory")
-    if not (root / MANIFEST).exists() and not (root / MANIFEST).is_symlink():
-        raise StoreError(f"{root}: no {MANIFEST}: not a portfolio directory, or its run has not finished")
+    document = read_manifest(root)
     try:
-        document = json.loads(safe_file(root, MANIFEST).read_bytes())
         listed = document["files"].pop("report.html", None) is not None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{root / MANIFEST}: not a manifest: {error}") from None
     if listed:
         write_json(root / MANIFEST, document)
@@ -93,20 +88,13 @@ def _promised(portfolio: Portfolio, checked: Verified, members: Sequence[str], b
         _agrees(portfolio, "the lower bound", portfolio.run["lower_bound"], bound)
 
 
-def _policies(path: Path) -> list[str]:
-    """The policy of each answer."""
-    import csv
-
-    with path.open(encoding="utf-8", newline="") as stream:
-        return [row.get("policy") or "" for row in csv.DictReader(stream)]
-
-
 def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
     """What the directory proves of the measured pool, checked again.
 
     A certificate against another reference than the pool is checked too; of the pool it then says what `certify` finds.
     """
     from palm_opt import certificate as checker
+    from palm_opt.align.portfolio import read_policies
     from palm_opt.certify import certify
     from palm_opt.separation import regret
 
@@ -134,13 +122,15 @@ def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
     if document["kind"] == "conditional":
         answers = checker.read_answers(portfolio.path / "answers.csv", document["subject"])
         checked = checker.check(document, answers)
-        told = _policies(portfolio.path / "answers.csv")
-        chosen = [told[i] for i in document["members"]]
+        told = read_policies(portfolio.path / "answers.csv")
+        chosen = [told[i][0] for i in document["members"]]
         _promised(portfolio, checked, chosen, checked.details.get("answered_lower_bound", 1))
         _agrees(portfolio, "the objective", portfolio.objective, document["objective"])
-        error = None if portfolio.run is None else portfolio.run["trainer_error"]
+        how, assumed = portfolio.run or {}, tuple(checked.details["oracle_error"])
         if portfolio.reference == "oracle":
-            _agrees(portfolio, "the trainer error", error, tuple(checked.details["oracle_error"]))
+            _agrees(portfolio, "the trainer error", how.get("trainer_error"), assumed)
+        elif portfolio.reference == "gibbs":
+            _agrees(portfolio, "the error of the closed form", how.get("closed_form_error") or 0.0, assumed[1])
         elif portfolio.reference == "pool":
             raise StoreError(f"{portfolio.path}: a conditional certificate, and the reference pool")
         return certify(values, names, epsilon=checked.epsilon)
@@ -180,7 +170,7 @@ def quick_frontier(values: ValueMatrix, result: Result | Certified, certified: b
     if isinstance(result, Certified) and not certified:
         return None
     document: dict[str, Any] = dict(result.certificate or {})
-    return frontier(
+    points = frontier(
         values,
         "delta",
         max(2, min(result.size + 3, _FRONTIER_SIZES, values.n)),
@@ -189,3 +179,6 @@ def quick_frontier(values: ValueMatrix, result: Result | Certified, certified: b
         forbid=document.get("forbidden", ()),
         settings=Settings(time_limit=_FRONTIER_SECONDS, threads=1),
     )
+    if points and points[-1].stop is Stop.INTERRUPTED:
+        raise KeyboardInterrupt
+    return points

@@ -13,6 +13,7 @@ from palm_opt.report.figures import FAINT, INK, _colour, _drawing, _figure, _lab
 from palm_opt.report.search_figures import coverage_figure, replay
 from palm_opt.report.wording import REFERENCES, at_least, on_new_prompts, promise, stopped
 from palm_opt.search import Search
+from palm_opt.storage import read_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["curves_figure", "promises", "run_headline", "search_figures", "verify_commands"]
 
 _LARGEST_CURVE = 1000  # points
+_LARGEST = 2**26  # bytes of a training record
 Picture = tuple["Figure", str, str]  #: figure, alternative text, caption
 
 
@@ -135,7 +137,7 @@ def _curve(portfolio: Portfolio, adapter: str) -> Sequence[tuple[float, float]]:
     if not portfolio.has(f"{adapter}/training.json"):
         return []
     try:
-        record = json.loads((portfolio.path / adapter / "training.json").read_bytes())
+        record = json.loads(read_bytes(portfolio.path / adapter / "training.json", _LARGEST))
         points = record["training"]["curve"][:_LARGEST_CURVE]
         drawn = [(float(point["step"]), float(point["reward"])) for point in points if _drawable(point)]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -15,6 +15,7 @@ __all__ = [
     "at_least",
     "at_most",
     "confidence",
+    "duration",
     "headline",
     "number",
     "on_new_prompts",
@@ -40,6 +41,7 @@ _STOPS = {
     "interrupted": "Interrupted",
     "running": "Still running",
 }
+_ROUNDING = 1e-9
 
 
 def number(x: float, digits: int = 4) -> str:
@@ -64,6 +66,14 @@ def _directed(x: float, digits: int, rounding: str) -> str:
     if not math.isfinite(x):
         return number(x)
     return number(float(decimal.Context(prec=digits, rounding=rounding).create_decimal(repr(float(x)))), digits)
+
+
+def duration(seconds: float) -> str:
+    """Say a time in the unit that suits it, two digits: '40 s', '12 min', '3.4 h'."""
+    for unit, length in (("s", 1.0), ("min", 60.0)):
+        if seconds < 100 * length:
+            return f"{number(seconds / length, 2)} {unit}"
+    return f"{number(seconds / 3600, 2)} h"
 
 
 def weight_text(weight: Iterable[float], rewards: Sequence[str]) -> str:
@@ -117,6 +127,12 @@ def stopped(how: Mapping[str, Any], delta: float) -> str:
                 f", which {len(how['missed'])} of the runs missed, by up to {number(short, 2)} ({name}): "
                 "there the best policy measured at that weight stands for it"
             )
+    beaten = how.get("closed_form_error") or 0.0
+    if beaten > _ROUNDING:
+        text += (
+            f"; a measured policy is better than the closed form, by up to {at_most(beaten)}, which the promise takes "
+            "for an error of the closed form at every preference"
+        )
     return text + f"; at least {at_least(how['lower_bound'])} of the measured policies are needed."
 
 

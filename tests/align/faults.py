@@ -2,9 +2,11 @@
 
 Only tests use this. The run is the loop that certifies with all it writes: journal, adapters, evaluations, tables,
 certificates, manifest. `disturbed` runs it in a forked child that dies before its k-th call of `os` on files ("kill"),
-in the middle of its k-th write ("torn"), or finds the disk full at its k-th call that needs room ("full"). `scan` does
-so for every k and looks at what is left: `python -m tests.align.faults MODE RECIPE FOLDER`, a process of its own, since
-a process with threads must not fork.
+in the middle of its k-th write ("torn"), finds the disk full at its k-th call that needs room ("full"), or gets Ctrl-C
+at its k-th call ("interrupt"). `scan` does so for some k and looks at what is left: the first call of every kind, which
+is what is called, from where in palm_opt, and whether there is a file to replace; and further calls, evenly spread.
+`python -m tests.align.faults MODE RECIPE FOLDER MOST` prints how many were disturbed, of how many, and their kinds; it
+is a process of its own, since a process with threads must not fork.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import hashlib
 import importlib
 import os
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,7 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from palm_opt.align import publish, train
+from palm_opt import certificate as checker
+from palm_opt.align import Portfolio, publish, train
 from palm_opt.align.base import Base
 from palm_opt.align.data import load_prompts
 from palm_opt.align.journal import read_journal
@@ -34,33 +38,44 @@ from palm_opt.align.session import Session
 from palm_opt.align.store import Store, _record
 from palm_opt.errors import PalmError
 
-KILLED, SURVIVED, REFUSED, BROKEN = 137, 3, 2, 1
+KILLED, INTERRUPTED, SURVIVED, REFUSED, BROKEN = 137, 130, 3, 2, 1
 CHANGES = ("open", "write", "ftruncate", "truncate", "rename", "replace", "mkdir", "chmod", "unlink", "rmdir")
 COUNTED = {  # a kill before a sync leaves the same files as a kill before the change that follows
     "kill": CHANGES,
     "torn": ("write",),
     "full": ("open", "write", "fsync", "rename", "replace", "mkdir"),
+    "interrupt": CHANGES,
 }
+ENDS = {"kill": (KILLED,), "torn": (KILLED,), "full": (REFUSED, SURVIVED), "interrupt": (INTERRUPTED,)}
 RESULT = ("portfolio.json", "certificate.json", "certificate-statistical.json", "values.csv", "evaluation.parquet")
 ONCE = ("measured", "blended")
 Answer = dict[str, Any]
+Kind = tuple[Any, ...]
 
 
 class Policies:
     """Stand-in for sampling: rewards that follow from the adapters' bytes."""
 
-    def measure(self, parts: list[tuple[Path, float]], rows: list[Answer], rewards: list[Any]) -> dict[str, Any]:
+    def measure(
+        self, parts: list[tuple[Path, float]], rows: list[Answer], rewards: list[Any], count: int = 2
+    ) -> dict[str, Any]:
         data = [(folder / "adapter_model.safetensors").read_bytes() for folder, _ in parts]
         random = np.random.default_rng(list(hashlib.sha256(b"".join(data)).digest()))
         weights = [[float.fromhex(x) for x in file.decode().split()] for file in data]
         weight = np.array([share for _, share in parts]) @ weights if parts else [0.3, 0.3]
-        shape = (len(rows), 2)
+        shape = (len(rows), count)
         early = np.clip(0.6 * np.sqrt(weight[0]) + random.uniform(0, 0.3, shape), 0, 1)
         length = np.clip(12 * np.sqrt(weight[1]) + random.uniform(0, 6, shape), 0, 20)
         return {"early": early, "length": length, "kl": random.uniform(0, 1, shape)}
 
 
-def run(recipe_path: Path, out: Path, trained: Path) -> None:
+def run(
+    recipe_path: Path,
+    out: Path,
+    trained: Path,
+    say: Callable[[str], None] = lambda line: None,
+    report: Callable[[Path], Any] = lambda root: None,  # pictures are slow and prove nothing here
+) -> None:
     """The loop over `out`; every training appends its key to `trained`."""
     recipe = load_recipe(recipe_path)
 
@@ -73,25 +88,33 @@ def run(recipe_path: Path, out: Path, trained: Path) -> None:
         return {"seconds": 1.0, "training_reward": float(weight[0])}
 
     train.train_adapter = train_adapter
-    publish.portfolio_report = lambda root: root  # pictures are slow and prove nothing here
+    publish.portfolio_report = report
     base, prompts = Base("base", None, recipe.folder / "base", "0" * 64), load_prompts(recipe)
     subject = {"recipe": recipe.training, "base model": base.sha256, "data": prompts.sha256}
     with Store.open(out, subject) as store:
         rewards: list[Any] = resolve_rewards(recipe)
-        session = Session(recipe, base, prompts, rewards, None, store, lambda line: None, False, Policies())
-        Loop(session, 0.0, 0.05).run()
+        session = Session(recipe, base, prompts, rewards, None, store, say, False, Policies())
+        Loop(session, recipe.plan.epsilon, recipe.plan.delta).run()
 
 
-def disturbed(mode: str, k: int, work: Callable[[], object]) -> int:
-    """Do `work` in a forked child with the fault; 0 if it ended undisturbed, else how it ended."""
+def disturbed(mode: str, k: int, work: Callable[[], object], kinds: Path | None = None) -> int:
+    """Do `work` in a forked child with the fault; 0 if it ended undisturbed, else how it ended.
+
+    `kinds` : where to write the kind of every call that counts.
+    """
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     code = BROKEN
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with _fault(mode, k) as count:
+        with _fault(mode, k) as seen:
             work()
-        code = SURVIVED if 0 < k <= count() else 0
+        code = SURVIVED if 0 < k <= len(seen) else 0
+        if kinds is not None:
+            kinds.write_text("\n".join(map(repr, seen)))
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     except (PalmError, OSError) as error:
         lines = str(error).strip().splitlines()
         if len(lines) == 1 and (isinstance(error, PalmError) or error.filename):
@@ -104,21 +127,33 @@ def disturbed(mode: str, k: int, work: Callable[[], object]) -> int:
         os._exit(code)
 
 
+def _kind(name: str, arguments: tuple[Any, ...]) -> Kind:
+    """What is called, whether it finds a file, and the functions of palm_opt that call it."""
+    frame, callers = sys._getframe(2), []
+    while frame is not None:
+        if "/palm_opt/" in frame.f_code.co_filename:
+            callers.append(frame.f_code.co_name)
+        frame = frame.f_back
+    target = arguments[1] if name in ("rename", "replace") else arguments[0]
+    return name, not isinstance(target, int) and Path(target).exists(), " ".join(callers)
+
+
 @contextlib.contextmanager
-def _fault(mode: str, k: int) -> Iterator[Callable[[], int]]:
-    seen = 0
+def _fault(mode: str, k: int) -> Iterator[list[Kind]]:
+    seen: list[Kind] = []
 
     def wrap(name: str) -> Callable[..., Any]:
         real = getattr(os, name)
 
         def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal seen
             if name != "open" or (len(arguments) > 1 and arguments[1] & os.O_CREAT):  # reading changes nothing
-                seen += 1
-                if seen == k and mode == "full":
+                seen.append(_kind(name, arguments))
+                if len(seen) == k and mode == "full":
                     path = [] if isinstance(arguments[0], int) else [str(arguments[0])]
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *path)
-                if seen == k:
+                if len(seen) == k and mode == "interrupt":
+                    signal.raise_signal(signal.SIGINT)
+                elif len(seen) == k:
                     if mode == "torn":
                         real(arguments[0], arguments[1][: len(arguments[1]) // 2])
                     os._exit(KILLED)
@@ -128,15 +163,24 @@ def _fault(mode: str, k: int) -> Iterator[Callable[[], int]]:
 
     for name in COUNTED[mode]:
         setattr(os, name, wrap(name))
-    yield lambda: seen
+    yield seen
 
 
-def scan(mode: str, recipe: Path, folder: Path) -> int:
-    """Disturb at every call and run again; returns how many calls there are.
+def _chosen(kinds: list[str], most: int) -> list[int]:
+    """The first call of each kind, and more, evenly spread, until there are `most`; numbered from 1."""
+    first = {kind: k for k, kind in reversed(list(enumerate(kinds, start=1)))}
+    others = [k for k in range(1, len(kinds) + 1) if k not in first.values()]
+    count = min(len(others), max(0, most - len(first)))
+    return sorted([*first.values(), *(others[i * len(others) // count] for i in range(count))])
+
+
+def scan(mode: str, recipe: Path, folder: Path, most: int) -> str:
+    """Disturb at calls of every kind and run again; returns what was disturbed.
 
     Raises
     ------
-    AssertionError : an acknowledged line is gone, a training or measurement was done again, or the files differ.
+    AssertionError : an acknowledged line is gone, a training or measurement was done again, the directory that is left
+        does not load or says that it still runs after Ctrl-C, a certificate in it does not hold, or the files differ.
     """
     out, trained, whole = folder / "p", folder / "trained", folder / "undisturbed"
 
@@ -145,15 +189,22 @@ def scan(mode: str, recipe: Path, folder: Path) -> int:
 
     expected = _prepared(folder, out, work)
     out.rename(whole)
-    for k in range(1, 10_000):
+    assert disturbed(mode, 0, work, folder / "kinds") == 0
+    assert expected == {name: (out / name).read_bytes() for name in RESULT}
+    shutil.rmtree(out)
+    kinds = (folder / "kinds").read_text().splitlines()
+    chosen = _chosen(kinds, most)
+    published = next(k for k, kind in enumerate(kinds, start=1) if "publish" in kind)
+    for k in chosen:
         trained.write_text("")
         code = disturbed(mode, k, work)
         if "-v" in sys.argv:
-            print(k, os.times()[:4], flush=True)
-        if code == 0:
-            assert expected == {name: (out / name).read_bytes() for name in RESULT}
-            return k - 1
-        assert code in ((REFUSED, SURVIVED) if mode == "full" else (KILLED,)), f"{mode} {k}: ended with {code}"
+            print(k, kinds[k - 1], os.times()[:4], flush=True)
+        assert code in ENDS[mode], f"{mode} {k}: ended with {code}"
+        if mode == "interrupt":
+            assert (out / "portfolio.json").exists() == (k >= published), f"{mode} {k}: not published"
+        if (out / "portfolio.json").exists():
+            assert_sound(out, running=mode != "interrupt")
         journal = out / "journal.jsonl"
         acknowledged = journal.read_bytes()[: read_journal(journal)[1]] if journal.exists() else b""
         sealed, before = _sealed(out), trained.read_text().split()
@@ -167,11 +218,29 @@ def scan(mode: str, recipe: Path, folder: Path) -> int:
         left = [str(item) for item in out.rglob(".*") if item.name != ".lock"]
         assert not left, f"{mode} {k}: left {left}"
         shutil.rmtree(out)
-    raise AssertionError("no end")
+    return f"{len(chosen)} of {len(kinds)} calls, {len(set(kinds))} kinds"
 
 
-def damage(recipe: Path, folder: Path) -> int:
-    """Flip a bit or cut, in each file of a finished directory: refused in one line, or done again; never used."""
+def assert_sound(out: Path, running: bool = False) -> None:
+    """A directory loads, does not say that it still runs (unless it may), and its certificates hold."""
+    from palm_opt.samples import Samples
+
+    portfolio = Portfolio.load(out)
+    assert portfolio.run is not None and (running or portfolio.run["stop"] != "running")
+    about = "answers.csv" if portfolio.has("answers.csv") else "values.csv"
+    checker.verify_files(out / "certificate.json", out / about)
+    if portfolio.has("certificate-statistical.json"):
+        samples = Samples.read(
+            out / "evaluation.parquet", ranges=portfolio.ranges, rewards=portfolio.rewards, scale="ranges"
+        )
+        checker.check(checker.read_certificate(out / "certificate-statistical.json"), samples.problem())
+
+
+def damage(recipe: Path, folder: Path, most: int) -> str:
+    """Flip a bit or cut, in each file of a finished directory: refused in one line, or done again; never used.
+
+    Of the places in the files, `most` evenly spread, and one at least in each file.
+    """
     out, trained, whole = folder / "p", folder / "trained", folder / "undisturbed"
 
     def work() -> None:
@@ -179,20 +248,22 @@ def damage(recipe: Path, folder: Path) -> int:
 
     expected = _prepared(folder, out, work)
     out.rename(whole)
-    cases = 0
+    cases = []
     for name in sorted(str(item.relative_to(whole)) for item in whole.rglob("*") if item.is_file()):
+        size = (whole / name).stat().st_size
+        places = sorted({0, size // 3, 2 * size // 3, size - 1} if size else ())
+        cases += [(name, place, cut) for place in places for cut in (False, True)]
+    chosen = _chosen([name for name, *_ in cases], most)
+    for name, place, cut in (cases[k - 1] for k in chosen):
         data = (whole / name).read_bytes()
-        for place in sorted({0, len(data) // 3, 2 * len(data) // 3, len(data) - 1} if data else ()):
-            flipped = data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
-            for changed in (flipped, data[:place]):
-                shutil.copytree(whole, out)
-                (out / name).write_bytes(changed)
-                code = disturbed("kill", -1, work)
-                same = all((out / item).is_file() and (out / item).read_bytes() == expected[item] for item in RESULT)
-                assert code == REFUSED or (code == 0 and same), f"{name}, byte {place}, {len(changed)} left: used"
-                shutil.rmtree(out)
-                cases += 1
-    return cases
+        rest = b"" if cut else bytes([data[place] ^ 4]) + data[place + 1 :]
+        shutil.copytree(whole, out)
+        (out / name).write_bytes(data[:place] + rest)
+        code = disturbed("kill", -1, work)
+        same = all((out / item).is_file() and (out / item).read_bytes() == expected[item] for item in RESULT)
+        assert code == REFUSED or (code == 0 and same), f"{name}, byte {place}, {len(rest)} left: used"
+        shutil.rmtree(out)
+    return f"{len(chosen)} of {len(cases)} damages"
 
 
 def _prepared(folder: Path, out: Path, work: Callable[[], None]) -> dict[str, bytes]:
@@ -213,5 +284,6 @@ def _sealed(out: Path) -> set[str]:
 
 
 if __name__ == "__main__":
-    paths = [Path(argument) for argument in sys.argv[2:]]
-    print(damage(*paths) if sys.argv[1] == "damage" else scan(sys.argv[1], *paths))
+    mode, *paths, most = (argument for argument in sys.argv[1:] if argument != "-v")
+    recipe, folder = map(Path, paths)
+    print(damage(recipe, folder, int(most)) if mode == "damage" else scan(mode, recipe, folder, int(most)))

@@ -73,3 +73,21 @@ def test_a_trained_weight_is_not_asked_again() -> None:
         state = steer(values, weights, 0.0, 0.1, (0.0, gamma))
         for weight in state.next(4):
             assert min(np.abs(weight - w).max() for w in weights) > 1e-6
+
+
+@pytest.mark.parametrize(("d", "delta", "gamma"), [(2, 0.02, 0.0), (2, 0.03, 0.01), (3, 0.06, 0.02), (3, 0.05, 0.0)])
+def test_the_trainings_to_expect_are_about_those_it_takes(d: int, delta: float, gamma: float) -> None:
+    weights = list(np.eye(d))
+    guesses = []
+    while True:
+        values = np.array([weight / np.linalg.norm(weight) for weight in weights])
+        state = steer(values, weights, 0.0, delta, (0.0, gamma))
+        if state.gap <= delta:
+            break
+        guesses.append(len(weights) + state.expected(100))
+        weights += state.next(1)
+    needed = len(weights)
+    assert all(abs(guess - needed) <= needed / 2 for guess in guesses)
+    assert all(abs(guess - needed) <= needed / 10 for guess in guesses[needed // 2 :])
+    assert state.expected(100) == 0
+    assert steer(values[:d], weights[:d], 0.0, delta, (0.0, gamma)).expected(1) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -24,6 +25,7 @@ from palm_opt.align.pipeline import read_weights
 from palm_opt.align.store import check_directory
 from palm_opt.errors import StoreError
 
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = "model,a,b\nx,1,0\ny,0,1\nz,0.6,0.6\n"
 
 
@@ -232,3 +234,71 @@ def test_json_says_that_another_table_is_not_verified(tmp_path: Path, capfd: pyt
         main(["verify", str(tmp_path / "c.json"), str(tmp_path / "w.csv"), "--json"])
     assert caught.value.code == 1
     assert json.loads(capfd.readouterr().out)["verified"] is False
+
+
+ENDLESS = """
+import os, pathlib, resource, sys
+import palm_opt as palm
+from palm_opt import certificate as checker
+from palm_opt.align import Portfolio
+from palm_opt.align.data import read_rows
+from palm_opt.align.journal import read_journal
+from palm_opt.align.pipeline import read_weights
+from palm_opt.align.recipe import load_recipe
+from palm_opt.looks import Ledger
+from palm_opt.planned import Plan
+from palm_opt.samples_files import holds_samples
+
+folder, good = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+document = checker.read_certificate(good)
+(folder / "portfolio").mkdir()
+for name in ("zero", "pipe", "line"):  # a device, a pipe that nobody writes to, and one line of 4 GB (a sparse file)
+    file = {"zero": pathlib.Path("/dev/zero")}.get(name, folder / f"{name}.csv")
+    if name == "pipe":
+        os.mkfifo(file)
+    if name == "line":
+        with file.open("wb") as stream:
+            stream.truncate(4 * 10**9)
+    link = folder / "portfolio" / "portfolio.json"
+    link.unlink(missing_ok=True)
+    link.symlink_to(file)
+    table = folder / f"table-{name}.csv"
+    table.symlink_to(file)
+    assert not holds_samples(table)
+    for read in (
+        lambda: checker.read_certificate(file),
+        lambda: checker.read_subject(file, document),
+        lambda: palm.ValueMatrix.read(table),
+        lambda: palm.RewardTable.read(table),
+        lambda: palm.Samples.read(table, ranges=(0, 1)),
+        lambda: Plan.read(file),
+        lambda: Ledger(file),
+        lambda: read_weights(str(file), ["a", "b"]),
+        lambda: load_recipe(file),
+        lambda: read_rows(str(file), "prompt", "train", "default", folder),
+        lambda: read_journal(file),
+        lambda: Portfolio.load(folder / "portfolio"),
+        lambda: palm.route(folder / "portfolio", {"a": 1.0}),
+    ):
+        try:
+            read()
+        except (palm.PalmError, palm.CertificateParseError) as error:
+            assert "\\n" not in str(error)
+        else:
+            raise AssertionError(f"{name} was read")
+print("all refused")
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/zero").is_char_device(), reason="no /dev/zero")
+def test_files_that_never_end_are_refused_before_memory_does(tmp_path: Path) -> None:
+    good = ROOT / "tests" / "certificates" / "correct" / "answers-arc-epsilon.json"
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", ENDLESS, str(tmp_path), str(good)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == "all refused", done.stderr
+    for device in ("/dev/zero", str(tmp_path / "line.csv")):
+        command = [sys.executable, str(ROOT / "palm_opt" / "certificate.py"), str(good), device]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 2 and re.search(r"expected a regular file|longer than \d+ characters", done.stderr)

@@ -395,3 +395,12 @@ def test_interrupt_before_the_solve(values: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
         assert process.stderr is not None and "Traceback" not in process.stderr.read()
+
+
+def test_sigterm_ends_a_training_run_as_ctrl_c_does() -> None:
+    from palm_opt.cli.alignment import _terminable
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), _terminable():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before

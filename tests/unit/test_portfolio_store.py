@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -384,6 +385,36 @@ def test_a_training_that_nobody_adopted_is_adopted_by_the_next_run(tmp_path: Pat
         assert result is not None and result["seconds"] == 1.0
         assert store.finished("w-25-75", "k")
     assert [item.name for item in (tmp_path / "adapters").iterdir()] == ["w-25-75"]
+
+
+@pytest.mark.parametrize("at", ["adopt", "_acknowledge"])
+def test_a_finished_training_that_is_interrupted_is_kept_with_its_seconds(
+    at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with Store.open(tmp_path, SUBJECT) as store, monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Store, at, interrupted)
+        store.train("w-25-75", "k", WEIGHT, work)
+    with Store.open(tmp_path, SUBJECT) as store:
+        assert store.finished("w-25-75", "k")
+        result = store.entry("result", "k")
+        assert result is not None and result["seconds"] == 1.0
+    assert [item.name for item in (tmp_path / "adapters").iterdir()] == ["w-25-75"]
+
+
+def test_nothing_follows_a_journal_line_that_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with Store.open(tmp_path, SUBJECT) as store:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(os, "fsync", interrupted)
+            store.append("measured", key="k")
+        with pytest.raises(StoreError, match="run the same command again"):
+            store.append("measured", key="k")
+    assert events(tmp_path) == ["open", "measured"]  # a later line would not follow from it: damaged
 
 
 def test_a_changed_recipe_is_shown_key_by_key(tmp_path: Path) -> None:
