@@ -346,7 +346,9 @@ def _moderate(what: str, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
     """Refuse scaled values whose sums and differences would overflow."""
     largest = float(np.abs(scaled).max())
     if not largest <= _MODERATE:
-        raise ProblemError(f"{what}: {largest:g} in size, expected at most {_MODERATE:g}; choose another scale")
+        raise ProblemError(
+            f"{what}: {largest:g} in size, expected at most {_MODERATE:g}: sums would overflow; choose another scale"
+        )
     return scaled
 
 
