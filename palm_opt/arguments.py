@@ -44,12 +44,12 @@ def real(name: str, value: object, expected: str, allowed: Callable[[float], boo
 
 def items(name: str, value: Any, expected: str) -> list[Any]:
     """The items of anything that can be iterated, but of no text."""
-    if not isinstance(value, (str, bytes)):
-        try:
-            return list(value)
-        except TypeError:
-            pass
-    raise refusal(name, expected, value)
+    if isinstance(value, str):
+        raise ProblemError(f"{name}: expected {expected}, got the text {reprlib.repr(value)}")
+    try:
+        return list(value)
+    except TypeError:
+        raise refusal(name, expected, value) from None
 
 
 def refusal(name: str, expected: str, value: object) -> ProblemError:
