@@ -33,7 +33,7 @@ def aligned(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Portfolio
 def palm_opt_cli(*arguments: str, cwd: Path) -> str:
     """Standard output of the command line, which must succeed."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "palm_opt.cli", *arguments]
+    command = [sys.executable, "-m", "palm_opt", *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=True).stdout
 
 

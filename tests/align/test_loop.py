@@ -101,7 +101,7 @@ def test_later_rounds_start_from_the_nearest_adapter(recipe: Path, tmp_path: Pat
 def test_ctrl_c_leaves_what_is_proved_and_the_certify_split_unopened(recipe: Path, tmp_path: Path) -> None:
     file, out = recipe.with_name("interrupted.toml"), tmp_path / "p"
     file.write_text(restless("").replace("trainings = 4", "trainings = 9"))
-    command = [sys.executable, "-m", "palm_opt.cli", "run", str(file), "--out", str(out), "--json"]
+    command = [sys.executable, "-m", "palm_opt", "run", str(file), "--out", str(out), "--json"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 240
         while not (out / "portfolio.json").exists():
