@@ -165,3 +165,12 @@ def test_relevance_prefers_the_topic_and_refuses_an_echo(rewards: ModuleType) ->
         ["Bees collect nectar and dry it in the hive.", "Trains run on rails.", f"You ask: {ask.lower()} Well."],
     )
     assert on > off >= 0.0 and echo == 0.0
+
+
+@pytest.mark.parametrize("proof", ["certificate.json:answers.csv", "certificate-statistical.json:evaluation.parquet"])
+def test_proofs_of_the_trained_portfolio_are_true(proof: str) -> None:
+    import palm_opt as palm
+
+    certificate, subject = (PROMPTED / "trained" / name for name in proof.split(":"))
+    facts = palm.verify(certificate, subject)
+    assert facts.members == 3
