@@ -24,6 +24,7 @@ import palm_opt as palm
 from palm_opt.align.pipeline import read_weights
 from palm_opt.align.store import check_directory
 from palm_opt.errors import StoreError
+from palm_opt.storage import atomic_path
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = "model,a,b\nx,1,0\ny,0,1\nz,0.6,0.6\n"
@@ -302,3 +303,10 @@ def test_files_that_never_end_are_refused_before_memory_does(tmp_path: Path) -> 
         command = [sys.executable, str(ROOT / "palm_opt" / "certificate.py"), str(good), device]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 2 and re.search(r"expected a regular file|longer than \d+ characters", done.stderr)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder where nobody can write")
+def test_what_cannot_be_written_is_named() -> None:
+    """Not the temporary file beside it, which nobody knows."""
+    with pytest.raises(OSError, match=r"/proc/x\.csv"), atomic_path("/proc/x.csv"):
+        pass
