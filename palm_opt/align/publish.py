@@ -19,7 +19,7 @@ from palm_opt.certify_samples import CertifiedSamples, certify_samples
 from palm_opt.errors import ProblemError
 from palm_opt.looks import Ledger
 from palm_opt.report import portfolio_report
-from palm_opt.report.wording import REFERENCES, at_most, number, promise
+from palm_opt.report.wording import REFERENCES, at_most, confidence, number, promise
 from palm_opt.result import Certificate
 from palm_opt.samples import Samples
 from palm_opt.search import Search
@@ -116,8 +116,8 @@ def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -
     compared = promise.reference != "gibbs"  # its delta counts the KL, which this one does not
     needed = found.prompts_needed(promise.delta) if compared else float("inf")
     session.say(
-        f"on new prompts, with probability {1 - found.alpha:g}: within {at_most(found.delta)} of the best measured "
-        f"policy ({found.certification} prompts"
+        f"on new prompts, with probability {confidence(found.alpha)}: within {at_most(found.delta)} of the best "
+        f"measured policy ({found.certification} prompts"
         + (f"; about {needed:.3g} would show {number(promise.delta)})" if compared else ")")
     )
     return replace(promise, samples=found, needed=needed)
