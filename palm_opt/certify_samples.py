@@ -137,7 +137,7 @@ def certify_samples(
             raise ProblemError("max_size: expected no members beside it: they have a size")
     look = None if look is None else integer("look", look)
     epsilon, _ = check_tolerances(epsilon, 0.0)
-    settings = Settings(seed=integer("seed", seed) % 2**31) if settings is None else Settings.of(settings)
+    settings = Settings(seed=integer("seed", seed)) if settings is None else Settings.of(settings)
     if ledger is not None and not isinstance(ledger, Ledger):
         raise refusal("ledger", "a palm_opt.Ledger", ledger)
     if isinstance(split, numbers.Real):

@@ -92,7 +92,7 @@ class Settings:
         checked: dict[str, Any] = {
             "time_limit": real("time_limit", self.time_limit, "a number of seconds >= 0", lambda x: x >= 0),
             "node_limit": integer("node_limit", self.node_limit),
-            "seed": integer("seed", self.seed, most=2**31 - 1),
+            "seed": integer("seed", self.seed),
             "threads": integer("threads", self.threads, most=1024),
         }
         for name, value in checked.items():

@@ -172,7 +172,7 @@ def test_misuse_raises(options, message):
     [
         ("time_limit", [-1, "60", None, float("nan"), 1j]),
         ("node_limit", [-1, 2.5, "9", True]),
-        ("seed", [-1, 0.5, None, 2**31, "1"]),
+        ("seed", [-1, 0.5, None, 2**63, "1"]),
         ("threads", [-1, 1.0, 10**6]),
         ("deterministic", [1, "yes", None]),
     ],
