@@ -566,13 +566,13 @@ def read_samples(path: str | Path, subject: dict[str, Any]) -> Samples:
         raise CertificateParseError(f"{path}: {error}") from None
 
 
-def _check_file(path: Path, most: int) -> None:
-    """Refuse what may never end: a device, a pipe, a file of more than `most` bytes."""
+def _check_file(path: Path, most: int, what: str = "", pipe: bool = False) -> None:
+    """Refuse what may never end: a device, a pipe (unless allowed), a file of more than `most` bytes."""
     found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(found.st_mode) and not (pipe and stat.S_ISFIFO(found.st_mode)):
         raise CertificateParseError(f"{path}: expected a regular file")
     if found.st_size > most:
-        raise CertificateParseError(f"{path}: expected at most {most} bytes")
+        raise CertificateParseError(f"{path}: {what}expected at most {most} bytes")
 
 
 class _Table:
@@ -641,7 +641,7 @@ class _Table:
 
 def read_certificate(path: str | Path) -> Document:
     """Read and `parse` a certificate file; the message of a `CertificateParseError` starts with its path."""
-    _check_file(Path(path), MAX_BYTES)
+    _check_file(Path(path), MAX_BYTES, "certificate: ", pipe=True)
     with Path(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     try:

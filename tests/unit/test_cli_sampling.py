@@ -84,7 +84,7 @@ def test_text_for_people(evaluation: Path) -> None:
     ):
         assert text in done.stdout
     unreachable = palm("certify-samples", evaluation, *RANGES, "--members", "w-0", "--target", "0.01")
-    assert "no number of prompts like these, an estimate" in unreachable.stdout
+    assert "no number of prompts like these would do, an estimate" in unreachable.stdout
 
 
 def test_options_reach_the_certificate(evaluation: Path) -> None:
