@@ -83,13 +83,26 @@ def grids(delta: float, d: int) -> dict[str, int]:
     return {f"{share:g} of delta relative": len(hybrid_grid(d, share * delta, (1 - share) * delta)) for share in shares}
 
 
+def read_options(description: str, out: str) -> argparse.Namespace:
+    """The command line of a benchmark that trains: recipe, folder, JSON file."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--recipe", type=Path, default=RECIPE)
+    parser.add_argument("--out", type=Path, default=Path(out))
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def show(document: dict[str, Any], file: Path | None) -> None:
+    """Print a result, and write it where a file is named."""
+    text = json.dumps(document, indent=1, default=float)
+    print(text)
+    if file:
+        file.write_text(text + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Run, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", type=Path, default=RECIPE)
-    parser.add_argument("--out", type=Path, default=Path("runs/bench-align"))
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = read_options(__doc__, "runs/bench-align")
     recipe = load_recipe(options.recipe)
     values, asked, weights = measure(options.recipe, options.out)
     rows = compare(values, asked, weights, recipe)
@@ -102,10 +115,7 @@ def main() -> None:
         "rows": rows,
         "grids": {"for": slack, "weights": grids(slack, len(recipe.rewards))},
     }
-    text = json.dumps(document, indent=1, default=float)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n", encoding="utf-8")
+    show(document, options.json)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,17 @@ on the same held-out prompts with the same seeds; w.v is their mean of w.r. The 
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from align import read_options, show
 
 from palm_opt.align import load_recipe, run
 from palm_opt.align.loop import blend_at
 from palm_opt.align.publish import table_of
 from palm_opt.align.session import BLENDS, Blend, open_session
 from palm_opt.align.steer import steer
-
-RECIPE = Path(__file__).resolve().parents[1] / "examples" / "embedded.toml"
 
 
 def compare(recipe_file: Path, out: Path) -> list[dict[str, Any]]:
@@ -58,11 +55,7 @@ def compare(recipe_file: Path, out: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Run, print, write."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--recipe", type=Path, default=RECIPE)
-    parser.add_argument("--out", type=Path, default=Path("runs/bench-blends"))
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = read_options(__doc__ or "", "runs/bench-blends")
     rows = compare(options.recipe, options.out)
     gained = {
         kind: [row[kind] - row["best before"] for row in rows] for kind in ("soup", "mixture", "trained")
@@ -74,10 +67,7 @@ def main() -> None:
         "mixture_above_soup": sum(row["mixture"] > row["soup"] for row in rows),
         "rows": rows,
     }
-    text = json.dumps(document, indent=1, default=float)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n", encoding="utf-8")
+    show(document, options.json)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from palm_opt.errors import ProblemError
 __all__ = [
     "TEMPORARY",
     "atomic_path",
-    "check_regular",
     "lines",
     "read_bytes",
     "sync",
@@ -61,23 +60,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             Path(name).unlink(missing_ok=True)
 
 
-def check_regular(path: str | Path, limit: int) -> None:
-    """Refuse what may never end: a device, a pipe, a folder, a file of more than `limit` bytes.
+def read_bytes(path: str | Path, limit: int) -> bytes:
+    """The bytes of a file; what may never end is refused: a device, a pipe, a file of more than `limit` bytes.
 
     Raises
     ------
-    ProblemError : it is one. OSError : it is not there.
+    ProblemError : it is one of these, or a folder. OSError : it is not there.
     """
     found = Path(path).stat()
     if not stat.S_ISREG(found.st_mode):
         raise ProblemError(f"{path}: expected a regular file")
     if found.st_size > limit:
         raise ProblemError(f"{path}: expected at most {limit} bytes")
-
-
-def read_bytes(path: str | Path, limit: int) -> bytes:
-    """The bytes of a regular file, of at most `limit`; raises as `check_regular` does."""
-    check_regular(path, limit)
     with Path(path).open("rb") as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:

@@ -33,7 +33,7 @@ class LoadedMember:
         """
         import torch
 
-        from palm_opt.align.evaluate import complete
+        from palm_opt.align.evaluate import complete, decoded
 
         if not prompts or isinstance(prompts, str) or len({isinstance(prompt, str) for prompt in prompts}) > 1:
             raise ProblemError("prompts: expected a list of texts, or of lists of chat messages, with at least one")
@@ -42,10 +42,8 @@ class LoadedMember:
         with torch.inference_mode(), torch.random.fork_rng(enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed)
-            ids, mask, width = complete(self._model, self._tokenizer, prompts, {**self.generation, **generation})
-        kept = mask[:, width:].bool()
-        answers = [row[keep].tolist() for row, keep in zip(ids[:, width:], kept, strict=True)]
-        return list(self._tokenizer.batch_decode(answers, skip_special_tokens=True))
+            sampled = complete(self._model, self._tokenizer, prompts, {**self.generation, **generation})
+        return decoded(self._tokenizer, *sampled)[1]
 
 
 def load_member(

@@ -125,8 +125,7 @@ class Policies:
             with model.disable_adapter():
                 reference = _log_probabilities(model, output, mask, width, sampling["temperature"])
             ratios = ((own - reference) * kept).sum(1).double().cpu()
-        ids = [row[keep].tolist() for row, keep in zip(output[:, width:], kept, strict=True)]
-        texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
+        ids, texts = decoded(tokenizer, output, mask, width)
         chat = not isinstance(batch[0]["prompt"], str)
         completions = [[{"role": "assistant", "content": text}] if chat else text for text in texts]
         return completions, ids, ratios.numpy()
@@ -159,6 +158,13 @@ def complete(model: Any, tokenizer: Any, prompts: Sequence[Any], sampling: Mappi
     ended = torch.isin(ids[:, width:], ends.to(ids.device)).int()
     kept = (ended.cumsum(1) - ended) == 0
     return ids, torch.cat([inputs["attention_mask"], kept.long()], dim=1), width
+
+
+def decoded(tokenizer: Any, ids: Any, mask: Any, width: int) -> tuple[list[list[int]], list[str]]:
+    """The tokens of each completion that `complete` made, up to its end, and its text."""
+    kept = mask[:, width:].bool()
+    tokens = [row[keep].tolist() for row, keep in zip(ids[:, width:], kept, strict=True)]
+    return tokens, list(tokenizer.batch_decode(tokens, skip_special_tokens=True))
 
 
 def _log_probabilities(model: Any, ids: Any, mask: Any, width: int, temperature: float) -> Any:

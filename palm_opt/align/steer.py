@@ -86,9 +86,8 @@ class Steering:
         """The same answers as if they were exact."""
         old = self.search
         new = Search(old.d, old.epsilon, delta, (0.0, 0.0), seed=old.seed)
-        for weight, value in zip(old.answers.weights, old.answers.values, strict=True):
-            asked = bool(np.isfinite(weight).all())
-            new.tell(weight if asked else None, value, answer=asked)
+        for weight, value in old.answers.told():
+            new.tell(weight, value, answer=weight is not None)
         return new
 
     def next(self, n: int) -> list[Array]:

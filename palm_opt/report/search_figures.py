@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,9 +30,8 @@ def replay(search: Search, answers: int | None = None) -> tuple[Search, list[flo
     told = search.answers
     copy = Search(search.d, search.epsilon, search.delta, told.oracle_error, seed=search.seed, floor=told.floor)
     gaps: list[float] = []
-    for number in range(len(told) if answers is None else answers):
-        asked = bool(np.isfinite(told.limits[number]))
-        copy.tell(told.weights[number] if asked else None, told.values[number], answer=asked)
+    for weight, value in islice(told.told(), answers):
+        copy.tell(weight, value, answer=weight is not None)
         gaps[copy.calls - 1 :] = [copy.gap] * (copy.calls > 0)
     return copy, gaps
 

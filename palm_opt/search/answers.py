@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -34,6 +35,11 @@ class Answers:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def told(self) -> Iterator[tuple[NDArray[np.float64] | None, NDArray[np.float64]]]:
+        """What was told, in order: (weight, value), the weight None for a free inner point."""
+        for weight, limit, value in zip(self.weights, self.limits, self.values, strict=True):
+            yield weight if np.isfinite(limit) else None, value
 
     @property
     def asked(self) -> NDArray[np.int64]:
