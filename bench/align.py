@@ -22,7 +22,7 @@ from palm_opt.align import load_recipe, run
 from palm_opt.align.publish import table_of
 from palm_opt.align.session import Weight, open_session
 from palm_opt.align.steer import steer
-from palm_opt.simplex import hybrid_grid, lattice
+from palm_opt.preferences.simplex import hybrid_grid, lattice
 
 RECIPE = Path(__file__).resolve().parents[1] / "examples" / "embedded.toml"
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from palm_opt.gibbs import gibbs
-from palm_opt.rewards import RewardTable
+from palm_opt.planning.gibbs import gibbs
+from palm_opt.tables.scores import RewardTable
 
 BETA, RESPONSES, REWARDS = 0.1, 16, 4
 

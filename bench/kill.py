@@ -27,7 +27,7 @@ from pathlib import Path
 import psutil
 
 from palm_opt.align import run
-from palm_opt.align.store import read_journal
+from palm_opt.portfolio.store import read_journal
 
 ROOT = Path(__file__).resolve().parents[1]
 CHANGES = {

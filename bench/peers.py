@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.cover import skyline
-from palm_opt.simplex import lattice
+from palm_opt.preferences.simplex import lattice
+from palm_opt.solver.cover import skyline
 
 __all__ = ["PEERS", "Answer"]
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import palm_opt as palm
 from bench import instances, peers
-from palm_opt.backends import load
+from palm_opt.solver.backends import load
 
 GRACE = 120.0  # seconds beyond its limit after which a run is killed
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,7 +90,7 @@ def checked(certificate: palm.Certificate, values: palm.ValueMatrix) -> dict[str
     with tempfile.TemporaryDirectory() as folder:
         path, table = certificate.write(Path(folder) / "c.json"), Path(folder) / "values.csv"
         table.write_text(values.to_csv())
-        checker = str(ROOT / "palm_opt" / "certificate.py")
+        checker = str(ROOT / "palm_opt" / "checker")
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([sys.executable, "-I", checker, path, table], capture_output=True, text=True, check=False)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -16,7 +16,7 @@ from pathlib import Path
 import palm_opt as palm
 
 HERE = Path(__file__).resolve().parent
-CHECKER = HERE.parent / "palm_opt" / "certificate.py"
+CHECKER = HERE.parent / "palm_opt" / "checker"
 TABLES = [
     {
         "title": "Prompted policies of SmolLM2-135M-Instruct (this project's own sample)",

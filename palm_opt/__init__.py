@@ -8,8 +8,6 @@ cheapest such portfolio and a certificate that anyone can check; `align` trains 
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from palm_opt._version import __version__
@@ -23,9 +21,9 @@ _HOME = {  # public name -> module; loaded on first use, so that `import palm_op
     "ProblemError": "errors",
     "RecipeError": "errors",
     "StoreError": "errors",
-    "ValueMatrix": "values",
-    "Plan": "planned",
-    "RewardTable": "rewards",
+    "ValueMatrix": "tables.values",
+    "Plan": "planning.planned",
+    "RewardTable": "tables.scores",
     "Baseline": "result",
     "Certificate": "result",
     "Certified": "result",
@@ -36,35 +34,28 @@ _HOME = {  # public name -> module; loaded on first use, so that `import palm_op
     "Settings": "result",
     "Status": "result",
     "Stop": "result",
-    "Ledger": "looks",
-    "Samples": "samples",
-    "CertifiedSamples": "certify_samples",
-    "certify_samples": "certify_samples",
-    "solve": "solve",
-    "certify": "certify",
-    "verify": "certify",
-    "regret": "separation",
-    "formulate": "cover",
-    "frontier": "frontier",
+    "Ledger": "statistics.looks",
+    "Samples": "tables.samples",
+    "CertifiedSamples": "statistics.certify_samples",
+    "certify_samples": "statistics.certify_samples",
+    "solve": "solver.solve",
+    "certify": "solver.certify",
+    "verify": "solver.certify",
+    "regret": "solver.separation",
+    "formulate": "solver.master",
+    "frontier": "solver.frontier",
     "Search": "search",
     "SearchResult": "search",
-    "baseline": "baseline",
-    "metrics": "metrics",
-    "plan": "plan",
-    "align": "align",
-    "route": "route",
-    "backends": "backends",
+    "baseline": "measures.baseline",
+    "metrics": "measures.metrics",
+    "plan": "planning.plan",
+    "route": "portfolio.route",
+    "backends": "solver.backends",
 }
-__all__ = ["__version__", *sorted(_HOME)]
+__all__ = ["__version__", *sorted([*_HOME, "align"])]
 
 if TYPE_CHECKING:
-    from palm_opt.align import align as align
-    from palm_opt.baseline import baseline as baseline
-    from palm_opt.certify import certify as certify
-    from palm_opt.certify import verify as verify
-    from palm_opt.certify_samples import CertifiedSamples as CertifiedSamples
-    from palm_opt.certify_samples import certify_samples as certify_samples
-    from palm_opt.cover import formulate as formulate
+    import palm_opt.align as align  # noqa: F401
     from palm_opt.errors import BackendError as BackendError
     from palm_opt.errors import BackendNotFound as BackendNotFound
     from palm_opt.errors import CertificateParseError as CertificateParseError
@@ -73,11 +64,11 @@ if TYPE_CHECKING:
     from palm_opt.errors import ProblemError as ProblemError
     from palm_opt.errors import RecipeError as RecipeError
     from palm_opt.errors import StoreError as StoreError
-    from palm_opt.frontier import frontier as frontier
-    from palm_opt.looks import Ledger as Ledger
-    from palm_opt.metrics import metrics as metrics
-    from palm_opt.plan import plan as plan
-    from palm_opt.planned import Plan as Plan
+    from palm_opt.measures.baseline import baseline as baseline
+    from palm_opt.measures.metrics import metrics as metrics
+    from palm_opt.planning.plan import plan as plan
+    from palm_opt.planning.planned import Plan as Plan
+    from palm_opt.portfolio.route import route as route
     from palm_opt.result import Baseline as Baseline
     from palm_opt.result import Certificate as Certificate
     from palm_opt.result import Certified as Certified
@@ -88,34 +79,30 @@ if TYPE_CHECKING:
     from palm_opt.result import Settings as Settings
     from palm_opt.result import Status as Status
     from palm_opt.result import Stop as Stop
-    from palm_opt.rewards import RewardTable as RewardTable
-    from palm_opt.route import route as route
-    from palm_opt.samples import Samples as Samples
     from palm_opt.search import Search as Search
     from palm_opt.search import SearchResult as SearchResult
-    from palm_opt.separation import regret as regret
-    from palm_opt.solve import solve as solve
-    from palm_opt.values import ValueMatrix as ValueMatrix
+    from palm_opt.solver.certify import certify as certify
+    from palm_opt.solver.certify import verify as verify
+    from palm_opt.solver.frontier import frontier as frontier
+    from palm_opt.solver.master import formulate as formulate
+    from palm_opt.solver.separation import regret as regret
+    from palm_opt.solver.solve import solve as solve
+    from palm_opt.statistics.certify_samples import CertifiedSamples as CertifiedSamples
+    from palm_opt.statistics.certify_samples import certify_samples as certify_samples
+    from palm_opt.statistics.looks import Ledger as Ledger
+    from palm_opt.tables.samples import Samples as Samples
+    from palm_opt.tables.scores import RewardTable as RewardTable
+    from palm_opt.tables.values import ValueMatrix as ValueMatrix
 
 
 def __getattr__(name: str) -> Any:
+    if name == "align":
+        return importlib.import_module("palm_opt.align")
     if name not in _HOME:
         raise AttributeError(f"module 'palm_opt' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"palm_opt.{_HOME[name]}"), name)
     globals()[name] = value
     return value
-
-
-class _Package(ModuleType):
-    """`palm_opt.solve` is the function, also after something imported the module `palm_opt.solve`."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and _HOME.get(name) == name:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palm_opt.align.portfolio import Member, Portfolio
-from palm_opt.align.recipe import Recipe, load_recipe
+from palm_opt.align.recipe.declaration import Recipe, load_recipe
+from palm_opt.portfolio.directory import Member, Portfolio
 
 if TYPE_CHECKING:
-    from palm_opt.align.deploy import LoadedMember
+    from palm_opt.align.policies.member import LoadedMember
 
-__all__ = ["Member", "Portfolio", "Recipe", "align", "load_member", "load_recipe", "run"]
+__all__ = ["Member", "Portfolio", "Recipe", "load_member", "load_recipe", "run", "train"]
 
 
-def align(
+def train(
     plan_or_weights: Any, recipe: Recipe | str | Path, out: str | Path, progress: Callable[[str], None] | None = None
 ) -> Portfolio:
     """Train one adapter a weight, measure them and the base model, and write a portfolio directory. Resumable.
@@ -39,7 +39,7 @@ def align(
     """
     from palm_opt.align import pipeline
 
-    return pipeline.align(plan_or_weights, recipe, out, progress)
+    return pipeline.train(plan_or_weights, recipe, out, progress)
 
 
 def run(
@@ -88,6 +88,6 @@ def load_member(
     StoreError : no such member; a damaged or unsafe directory; a base model other than the one that was trained.
     BackendNotFound : a library is missing.
     """
-    from palm_opt.align import deploy
+    from palm_opt.align.policies import member as deploy
 
     return deploy.load_member(portfolio, name, base, precision)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palm_opt.align.data import PromptSet, read_rows, small_splits, split
-from palm_opt.align.draft import Draft, read_draft
 from palm_opt.align.estimate import Estimate, ModelSize, embedded_size, estimate, model_size
-from palm_opt.align.hub import find_model
-from palm_opt.align.recipe import EMBEDDED, Recipe
-from palm_opt.align.rewards import resolve_reward
+from palm_opt.align.measuring.prompts import PromptSet, read_rows, small_splits, split
+from palm_opt.align.measuring.rewards import resolve_reward
+from palm_opt.align.policies.hub import find_model
+from palm_opt.align.recipe.declaration import EMBEDDED, Recipe
+from palm_opt.align.recipe.reading import Draft, read_draft
 from palm_opt.errors import BackendNotFound, ProblemError, RecipeError
 
 __all__ = ["Check", "check_recipe"]
@@ -134,8 +134,8 @@ def _check_trl(recipe: Recipe, errors: list[str]) -> None:
     """Have TRL itself look at further arguments: it knows their values."""
     if not all(map(_found, ("torch", "trl"))):
         return
-    from palm_opt.align.base import quiet
-    from palm_opt.align.trainers import Job, make_config
+    from palm_opt.align.policies.base import quiet
+    from palm_opt.align.training.trainers import Job, make_config
 
     nothing: Any = None
     weight = [1.0] * len(recipe.rewards)

@@ -25,8 +25,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from palm_opt.align.data import PromptSet, Row
-from palm_opt.align.recipe import Recipe
+from palm_opt.align.measuring.prompts import PromptSet, Row
+from palm_opt.align.recipe.declaration import Recipe
 from palm_opt.errors import RecipeError
 
 __all__ = ["Estimate", "ModelSize", "embedded_size", "estimate", "model_size"]
@@ -84,7 +84,7 @@ def model_size(folder: Path) -> ModelSize:
 
 def embedded_size() -> ModelSize:
     """Shapes of the embedded base model, which is made when it is first needed."""
-    from palm_opt.align.pretrain import SHAPE, VOCABULARY
+    from palm_opt.align.policies.pretrain import SHAPE, VOCABULARY
 
     width, inner = SHAPE["hidden_size"], SHAPE["intermediate_size"]
     shapes: dict[str, tuple[int, ...]] = {"embed_tokens.weight": (VOCABULARY, width), "norm.weight": (width,)}
@@ -244,7 +244,7 @@ def _recomputes(recipe: Recipe, gpu: bool) -> bool:
 
 
 def _reward_parameters(recipe: Recipe) -> list[int]:
-    from palm_opt.align.hub import find_model
+    from palm_opt.align.policies.hub import find_model
 
     found = []
     for reward in recipe.rewards:

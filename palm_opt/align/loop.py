@@ -14,21 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.align.portfolio import Portfolio
 from palm_opt.align.publish import Promise, mark_interrupted, publish, statistical, table_of
-from palm_opt.align.recipe import Recipe
-from palm_opt.align.session import Ask, Blend, Candidate, Session, Weight
+from palm_opt.align.recipe.declaration import Recipe
+from palm_opt.align.session import Ask, Blend, Candidate, Session, TrainedWeight
 from palm_opt.align.steer import APART, Steering, steer, steer_to
-from palm_opt.certify import certify
 from palm_opt.errors import StoreError
-from palm_opt.gibbs import gibbs
-from palm_opt.plan import plan
+from palm_opt.planning.gibbs import gibbs
+from palm_opt.planning.plan import plan
+from palm_opt.portfolio.directory import Portfolio
+from palm_opt.preferences.simplex import lattice
 from palm_opt.report.wording import duration, number, weight_text
 from palm_opt.result import Certificate, Stop
 from palm_opt.search import Search, SearchResult
-from palm_opt.simplex import lattice
-from palm_opt.solve import solve
-from palm_opt.values import ValueMatrix
+from palm_opt.solver.certify import certify
+from palm_opt.solver.solve import solve
+from palm_opt.tables.values import ValueMatrix
 
 __all__ = ["Loop", "blend_at", "first_round"]
 
@@ -132,7 +132,7 @@ class Loop:
             )
         return State(candidates, entries, values, state)
 
-    def _start(self, state: State, weight: Weight) -> str | None:
+    def _start(self, state: State, weight: TrainedWeight) -> str | None:
         """The adapter trained for the nearest weight, where the recipe wants warm starts."""
         trained = [c for c in state.candidates if c.weight is not None]
         if not self.recipe.train.warm_steps or not trained:
@@ -140,7 +140,7 @@ class Loop:
         distance = [float(np.abs(np.array(c.weight) - np.array(weight)).sum()) for c in trained]
         return trained[int(np.argmin(distance))].name
 
-    def _blended(self, state: State, weights: Sequence[Weight]) -> bool:
+    def _blended(self, state: State, weights: Sequence[TrainedWeight]) -> bool:
         """Write down the soups and mixtures, as the recipe wants, of weights that have none; whether there are any."""
         if state.steering.own is not None or not math.isfinite(state.steering.gap):
             return False
@@ -184,7 +184,7 @@ class Loop:
             told.append((weight, value))
         return told
 
-    def _planned(self) -> list[Weight]:
+    def _planned(self) -> list[TrainedWeight]:
         """The weights of the plan that the closed form makes from samples of the base model; plan.json."""
         delta = max(self.delta, _FINEST)
         made = plan(self.session.reference(), self.recipe.train.beta, self.epsilon, delta, audit=False)
@@ -197,7 +197,7 @@ class Loop:
         )
         return list(map(tuple, made.weights.tolist()))
 
-    def _next(self, state: State) -> tuple[list[Weight], str | None]:
+    def _next(self, state: State) -> tuple[list[TrainedWeight], str | None]:
         """The weights of the next round, or why there is none."""
         budget, steering = self.recipe.budget, state.steering
         trained = sum(candidate.weight is not None for candidate in state.candidates)
@@ -308,7 +308,7 @@ class Loop:
         )
 
 
-def blend_at(weight: Weight, kind: str, steering: Steering, candidates: Sequence[Candidate]) -> Blend:
+def blend_at(weight: TrainedWeight, kind: str, steering: Steering, candidates: Sequence[Candidate]) -> Blend:
     """The soup ("soup") or mixture ("mod", shares of sum 1) at a weight of the policies that bound OPT there."""
     parts = [(candidates[i].name, share) for i, share in steering.blend(np.array(weight))]
     total = math.fsum(share for _, share in parts) if kind == "mod" else 1.0
@@ -321,7 +321,7 @@ def _alike(one: Blend, other: Blend) -> bool:
     return near and {name for name, _ in one[1]} == {name for name, _ in other[1]}
 
 
-def first_round(recipe: Recipe, planned: Sequence[Weight] = ()) -> list[Weight]:
+def first_round(recipe: Recipe, planned: Sequence[TrainedWeight] = ()) -> list[TrainedWeight]:
     """The weights to begin with: the unit weights, without which nothing bounds OPT, those of a plan, and a lattice."""
     d = len(recipe.rewards)
     weights = [*np.eye(d).tolist(), *planned, *lattice(d, recipe.plan.lattice).tolist()]

@@ -11,24 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from palm_opt.align.draft import reachable
 from palm_opt.align.loop import Loop
-from palm_opt.align.portfolio import Portfolio
 from palm_opt.align.publish import publish
-from palm_opt.align.recipe import Recipe, load_recipe
+from palm_opt.align.recipe.declaration import Recipe, load_recipe
+from palm_opt.align.recipe.reading import reachable
 from palm_opt.align.session import Ask, Say, open_session
 from palm_opt.errors import ProblemError
-from palm_opt.planned import Plan
-from palm_opt.separation import check_tolerances
+from palm_opt.planning.planned import Plan
+from palm_opt.portfolio.directory import Portfolio
+from palm_opt.solver.separation import check_tolerances
 from palm_opt.storage import read_bytes
 
-__all__ = ["align", "check_plan", "read_weights", "run"]
+__all__ = ["check_plan", "read_weights", "run", "train"]
 
 _LARGEST = 2**26  # bytes of a file of weights
 
 
-def align(plan_or_weights: Any, recipe: Recipe | str | Path, out: str | Path, progress: Say | None = None) -> Portfolio:
-    """See `palm_opt.align.align`."""
+def train(plan_or_weights: Any, recipe: Recipe | str | Path, out: str | Path, progress: Say | None = None) -> Portfolio:
+    """See `palm_opt.align.train`."""
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     weights = _weights(plan_or_weights, recipe)
     with open_session(recipe, out, progress) as session:

@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palm_opt._version import __version__
-from palm_opt.align.evaluate import prompt_text
-from palm_opt.align.portfolio import BASE, FORMAT, MANIFEST, Portfolio, read_manifest
-from palm_opt.align.recipe import Recipe
+from palm_opt.align.measuring.evaluate import prompt_text
+from palm_opt.align.recipe.declaration import Recipe
 from palm_opt.align.session import SPLITS, Candidate, Session
-from palm_opt.align.store import file_sha256
-from palm_opt.certify_samples import CertifiedSamples, certify_samples
 from palm_opt.errors import ProblemError
-from palm_opt.looks import Ledger
+from palm_opt.portfolio.directory import BASE, FORMAT, MANIFEST, Portfolio, read_manifest
+from palm_opt.portfolio.store import file_sha256
 from palm_opt.report import portfolio_report
 from palm_opt.report.wording import REFERENCES, at_most, confidence, number, promise
 from palm_opt.result import Certificate
-from palm_opt.samples import Samples
 from palm_opt.search import Search
+from palm_opt.statistics.certify_samples import CertifiedSamples, certify_samples
+from palm_opt.statistics.looks import Ledger
 from palm_opt.storage import TEMPORARY, atomic_path, sync, write_json, write_text
-from palm_opt.values import ValueMatrix
+from palm_opt.tables.samples import Samples
+from palm_opt.tables.values import ValueMatrix
 
 if TYPE_CHECKING:
     import pyarrow

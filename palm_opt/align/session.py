@@ -13,26 +13,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from palm_opt.align.base import Base, find_base, load_model, load_tokenizer, quiet, require_libraries
-from palm_opt.align.data import PromptSet, Row, load_prompts
-from palm_opt.align.decode import Part
-from palm_opt.align.launch import Task, train_all
-from palm_opt.align.portfolio import BASE
-from palm_opt.align.recipe import Recipe, load_recipe
-from palm_opt.align.rewards import RewardFunction, resolve_rewards
-from palm_opt.align.store import Store, check_directory, file_sha256
+from palm_opt.align.measuring.prompts import PromptSet, Row, load_prompts
+from palm_opt.align.measuring.rewards import RewardFunction, resolve_rewards
+from palm_opt.align.policies.base import Base, find_base, load_model, load_tokenizer, quiet, require_libraries
+from palm_opt.align.policies.mixture import Part
+from palm_opt.align.recipe.declaration import Recipe, load_recipe
+from palm_opt.align.training.launch import Task, train_all
 from palm_opt.errors import StoreError
-from palm_opt.rewards import RewardTable
+from palm_opt.portfolio.directory import BASE
+from palm_opt.portfolio.store import Store, check_directory, file_sha256
 from palm_opt.storage import atomic_path
+from palm_opt.tables.scores import RewardTable
 
-__all__ = ["BASE", "BLENDS", "SPLITS", "Ask", "Blend", "Candidate", "Say", "Session", "Weight", "open_session"]
+__all__ = ["BASE", "BLENDS", "SPLITS", "Ask", "Blend", "Candidate", "Say", "Session", "TrainedWeight", "open_session"]
 
 SPLITS = ("select", "certify")
 BLENDS = {"soup": "soups", "mod": "mixtures"}  #: kinds of policies made without training: their field in the journal
 Say = Callable[[str], None]
-Weight = tuple[float, ...]
-Ask = tuple[Weight, str | None]  #: a weight to train for, and the adapter to start from, None for a fresh one
-Blend = tuple[Weight, Sequence[tuple[str, float]]]  #: a weight, and the (name, share) of policies to blend for it
+TrainedWeight = tuple[float, ...]
+Ask = tuple[TrainedWeight, str | None]  #: a weight to train for, and the adapter to start from, None for a fresh one
+Blend = tuple[
+    TrainedWeight, Sequence[tuple[str, float]]
+]  #: a weight, and the (name, share) of policies to blend for it
 T = TypeVar("T")
 
 
@@ -44,7 +46,7 @@ class Candidate:
 
     name: str
     key: str
-    weight: Weight | None
+    weight: TrainedWeight | None
     start: str | None = None
     parts: tuple[tuple[str, float], ...] = ()
     mixed: bool = False
@@ -137,7 +139,7 @@ class Session:
 
     def candidates(self, asks: Iterable[Ask]) -> list[Candidate]:
         """The base model and one candidate an ask, in this order; the same one twice counts once."""
-        from palm_opt.align.train import training_key
+        from palm_opt.align.training.train import training_key
 
         found = {BASE: Candidate(BASE, hashlib.sha256(self._subject().encode()).hexdigest(), None)}
         for weight, start in asks:
@@ -179,7 +181,7 @@ class Session:
         return candidate.key in self._there
 
     def _cook(self, soup: Candidate) -> None:
-        from palm_opt.align.soup import blend
+        from palm_opt.align.policies.soup import blend
 
         folders = [(self.adapter(name), share) for name, share in soup.parts]
         self.store.train(soup.name, soup.key, {}, lambda folder: blend(folders, folder))
@@ -204,7 +206,7 @@ class Session:
         key = hashlib.sha256(f"{self._subject()} {self.recipe.measuring_sha256} {count}".encode()).hexdigest()
         entry = self.store.entry("sampled", key)
         if entry is None or not path.is_file() or file_sha256(path) != entry["sha256"]:
-            from palm_opt.align.evaluate import write_rows
+            from palm_opt.align.measuring.evaluate import write_rows
 
             rows = self.held_out("select")
             self.say(f"sampling the base model once: {len(rows)} prompts, {count} responses each")
@@ -216,7 +218,7 @@ class Session:
 
     def _policies(self) -> Any:
         """The base model, loaded once, to which adapters are attached for a while."""
-        from palm_opt.align.evaluate import Policies
+        from palm_opt.align.measuring.evaluate import Policies
 
         if self._model is None:
             self._model = Policies(load_model(self.base, self.recipe.device.precision), self.tokenizer, self.recipe)
@@ -236,7 +238,7 @@ class Session:
 
     def held_out(self, split: str) -> list[Row]:
         """The prompts that measurements on a split use."""
-        from palm_opt.align.evaluate import sample_of
+        from palm_opt.align.measuring.evaluate import sample_of
 
         return sample_of(getattr(self.prompts, split), self.recipe.evaluation.prompts)
 
@@ -254,7 +256,7 @@ class Session:
         return entry if entry and path.is_file() and file_sha256(path) == entry["sha256"] else None
 
     def _measure(self, candidate: Candidate, split: str, rows: Sequence[Row]) -> None:
-        from palm_opt.align.evaluate import measured, write_rows
+        from palm_opt.align.measuring.evaluate import measured, write_rows
 
         for reward in self.rewards:
             reward.clipped = reward.scored = 0
@@ -285,7 +287,7 @@ class Session:
         self.say(f"measured {candidate.name} ({split}): {values}, kl {result.kl:.2f}")
 
 
-def _weight(row: Sequence[str]) -> Weight:
+def _weight(row: Sequence[str]) -> TrainedWeight:
     if not all(isinstance(x, str) and re.fullmatch(r"0x[0-9a-f.]{1,20}p[+-]?\d{1,5}", x) for x in row):
         raise ValueError(f"expected hex floats, got {str(row)[:60]}")
     return tuple(float.fromhex(x) for x in row)

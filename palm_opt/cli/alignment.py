@@ -74,8 +74,8 @@ def align(
 
     One adapter a weight, with TRL. Kill it anywhere and run the same command again: it goes on where it was.
     """
-    from palm_opt.align import align as train
-    from palm_opt.planned import Plan
+    from palm_opt.align import train
+    from palm_opt.planning.planned import Plan
 
     if (plan is None) == (weights is None):
         raise typer.BadParameter("give --plan or --weights, one of them")
@@ -114,8 +114,8 @@ def route(
 
     The weights are divided by their sum; a reward left out counts 0.
     """
+    from palm_opt.portfolio.route import route as find
     from palm_opt.report.wording import number, untrained, weight_text
-    from palm_opt.route import route as find
 
     found = find(directory, opt.weight(weight))
     if json:

@@ -12,21 +12,21 @@ from palm_opt.cli import options as opt
 from palm_opt.cli.options import given
 
 if TYPE_CHECKING:
-    from palm_opt.cover import Pool
+    from palm_opt.solver.cover import Pool
 
 __all__ = ["master_text"]
 
 
 def master_text(file: Path, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The MPS text and what `--json` says about it."""
-    from palm_opt.mps import certificate_weights, master, mps, read_weights
+    from palm_opt.solver.master import certificate_weights, master, mps, read_weights
 
     source: Path | None = options.get("weights")
     if source is not None and source.suffix.lower() == ".json":
         for name in sorted(set(options) - {"weights"}):
             raise typer.BadParameter(f"--{name}: the problem is the certificate's; leave it out")
         pool, document = _from_certificate(file, source)
-        cover = master(pool, certificate_weights(document))
+        cover = master(pool, exact=certificate_weights(document))
         origin = f"the weights of {source.name}, lower_bound={document['lower_bound']}"
     else:
         pool = _from_options(file, options)
@@ -47,7 +47,7 @@ def master_text(file: Path, options: Mapping[str, Any]) -> tuple[str, dict[str, 
 
 
 def _from_options(file: Path, options: Mapping[str, Any]) -> Pool:
-    from palm_opt.cover import Pool
+    from palm_opt.solver.cover import Pool
 
     values = opt.read_values(file, options.get("id"), options.get("rewards"), options.get("cost"), options.get("scale"))
     return Pool(
@@ -60,10 +60,10 @@ def _from_options(file: Path, options: Mapping[str, Any]) -> Pool:
 
 
 def _from_certificate(file: Path, source: Path) -> tuple[Pool, Any]:
-    from palm_opt import certificate as checker
-    from palm_opt.cover import Pool
+    from palm_opt.checker import certificate as checker
     from palm_opt.errors import ProblemError
-    from palm_opt.values import ValueMatrix
+    from palm_opt.solver.cover import Pool
+    from palm_opt.tables.values import ValueMatrix
 
     document = checker.read_certificate(source)
     if document["kind"] != "exact":

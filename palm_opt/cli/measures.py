@@ -14,7 +14,7 @@ from palm_opt.cli.output import emit, emit_json, facts, short, table
 
 if TYPE_CHECKING:
     from palm_opt.result import Metrics
-    from palm_opt.values import ValueMatrix
+    from palm_opt.tables.values import ValueMatrix
 
 __all__ = ["baseline", "export", "metrics"]
 
@@ -126,8 +126,8 @@ def export(
     from palm_opt.cli.master import master_text
     from palm_opt.cli.planning import export_scores
     from palm_opt.cli.sampling import samples_text
-    from palm_opt.samples_files import holds_samples
     from palm_opt.storage import write_text
+    from palm_opt.tables.samples_files import holds_samples
 
     if csv == mps:
         raise typer.BadParameter("say what to write: --csv or --mps")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from palm_opt.values import Scale, ValueMatrix
+    from palm_opt.tables.values import Scale, ValueMatrix
 
 __all__ = [
     "Cost",
@@ -150,7 +150,7 @@ def read_values(
 ) -> ValueMatrix:
     """Read the values file as the options say."""
     from palm_opt.errors import ProblemError
-    from palm_opt.values import ValueMatrix
+    from palm_opt.tables.values import ValueMatrix
 
     try:
         return ValueMatrix.read(

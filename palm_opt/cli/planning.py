@@ -15,8 +15,8 @@ from palm_opt.cli.options import given
 from palm_opt.cli.output import emit, emit_json, facts, short, table
 
 if TYPE_CHECKING:
-    from palm_opt.planned import Plan
-    from palm_opt.rewards import RewardTable
+    from palm_opt.planning.planned import Plan
+    from palm_opt.tables.scores import RewardTable
 
 __all__ = ["export_scores", "plan", "read_scores"]
 

@@ -11,7 +11,7 @@ from palm_opt.cli.output import emit, facts, short, table
 
 if TYPE_CHECKING:
     from palm_opt.result import Certified, Result
-    from palm_opt.values import ValueMatrix
+    from palm_opt.tables.values import ValueMatrix
 
 __all__ = [
     "certify_document",

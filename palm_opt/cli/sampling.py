@@ -16,8 +16,8 @@ from palm_opt.cli.output import emit, emit_json, facts, short, table
 from palm_opt.cli.solving import CertificateFile, check_outputs
 
 if TYPE_CHECKING:
-    from palm_opt.certify_samples import CertifiedSamples
-    from palm_opt.samples import Samples
+    from palm_opt.statistics.certify_samples import CertifiedSamples
+    from palm_opt.tables.samples import Samples
 
 __all__ = ["certify_samples", "samples_text"]
 
@@ -191,7 +191,7 @@ def _print(
 
 def samples_text(file: Path, rewards: str | None, id: str | None) -> tuple[str, dict[str, Any], str]:
     """Samples as CSV, the file that a certificate is checked against, and what to say of it."""
-    from palm_opt.samples import Samples
+    from palm_opt.tables.samples import Samples
 
     anything = (0.0, 1.0)  # the range plays no part in the file
     samples = Samples.read(file, anything, opt.names(rewards, "--rewards"), candidate=id)

@@ -22,7 +22,7 @@ from palm_opt.cli.results import (
 
 if TYPE_CHECKING:
     from palm_opt.result import Certified, Result
-    from palm_opt.values import ValueMatrix
+    from palm_opt.tables.values import ValueMatrix
 
 __all__ = ["certify", "compare", "frontier", "solve", "verify"]
 
@@ -137,7 +137,7 @@ def verify(
 
     No solver is used. The last line is VERIFIED and what was proved, or NOT VERIFIED and the first claim that fails.
     """
-    from palm_opt import certificate as checker
+    from palm_opt.checker import certificate as checker
 
     try:
         document = checker.read_certificate(certificate)
@@ -217,8 +217,8 @@ def compare(
     One problem, every installed backend: size, proved bound, claimed bound, seconds, work.
     """
     import palm_opt
-    from palm_opt.backends import backends as registered
-    from palm_opt.backends import load
+    from palm_opt.solver.backends import backends as registered
+    from palm_opt.solver.backends import load
 
     matrix = opt.read_values(values, id, rewards, cost, scale)
     settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
@@ -297,9 +297,9 @@ def check_outputs(certificate: Path | None, plot: Path | None, report: Path | No
 def read_problem(values: Path, document: Any) -> Any:
     """Read what a certificate speaks of; CSV without anything but the checker."""
     if values.suffix.lower() not in (".parquet", ".npz"):
-        from palm_opt.certificate import read_subject
+        from palm_opt.checker.certificate import read_subject
     else:
-        from palm_opt.certify import read_subject
+        from palm_opt.solver.certify import read_subject
     return read_subject(values, document)
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt.errors import BackendNotFound
-from palm_opt.regions import intervals, polygons, share
+from palm_opt.measures.regions import intervals, polygons, share
 from palm_opt.storage import atomic_path
-from palm_opt.values import ValueMatrix
+from palm_opt.tables.values import ValueMatrix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,7 @@ from palm_opt.report import figures
 from palm_opt.report.training import curves_figure, promises, run_headline, search_figures, verify_commands
 from palm_opt.report.wording import at_least, at_most, headline, number, promise, proof, shares, untrained, weight_text
 from palm_opt.storage import write_text
-from palm_opt.values import ValueMatrix
+from palm_opt.tables.values import ValueMatrix
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,10 +11,10 @@ import numpy as np
 from palm_opt.errors import ProblemError
 from palm_opt.report import figures
 from palm_opt.report.figures import require_plot_libraries
-from palm_opt.values import ValueMatrix
+from palm_opt.tables.values import ValueMatrix
 
 if TYPE_CHECKING:
-    from palm_opt.planned import Plan
+    from palm_opt.planning.planned import Plan
     from palm_opt.result import Certified, Result
 
 __all__ = ["require_plot_libraries", "write_frontier", "write_gaps", "write_plan", "write_plot"]

@@ -11,11 +11,11 @@ import numpy as np
 from palm_opt.errors import StoreError
 from palm_opt.result import Certificate, Certified, Result, Settings, Status, Stop
 from palm_opt.storage import write_json
-from palm_opt.values import ValueMatrix
+from palm_opt.tables.values import ValueMatrix
 
 if TYPE_CHECKING:
-    from palm_opt.align.portfolio import Portfolio
-    from palm_opt.certificate import Verified
+    from palm_opt.checker.certificate import Verified
+    from palm_opt.portfolio.directory import Portfolio
 
 __all__ = ["portfolio_report", "quick_frontier"]
 
@@ -32,8 +32,8 @@ def portfolio_report(directory: str | Path) -> Path:
     ------
     StoreError : the directory is damaged or unsafe. InvalidCertificate : its certificate does not hold.
     """
-    from palm_opt.align.portfolio import MANIFEST, Portfolio, read_manifest
-    from palm_opt.align.store import file_sha256
+    from palm_opt.portfolio.directory import MANIFEST, Portfolio, read_manifest
+    from palm_opt.portfolio.store import file_sha256
     from palm_opt.report.html import write_report
 
     root = Path(directory)
@@ -52,7 +52,7 @@ def portfolio_report(directory: str | Path) -> Path:
 
 def _forget_report(root: Path) -> None:
     """Strike the old report from the manifest first: a crash then leaves a directory that still loads."""
-    from palm_opt.align.portfolio import MANIFEST, read_manifest
+    from palm_opt.portfolio.directory import MANIFEST, read_manifest
 
     document = read_manifest(root)
     try:
@@ -93,14 +93,14 @@ def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
 
     A certificate against another reference than the pool is checked too; of the pool it then says what `certify` finds.
     """
-    from palm_opt import certificate as checker
-    from palm_opt.align.portfolio import read_policies
-    from palm_opt.certify import certify
-    from palm_opt.separation import regret
+    from palm_opt.checker import certificate as checker
+    from palm_opt.portfolio.directory import read_policies
+    from palm_opt.solver.certify import certify
+    from palm_opt.solver.separation import regret
 
     names = [member.name for member in portfolio.members]
     if portfolio.has("certificate-statistical.json"):
-        from palm_opt.samples import Samples
+        from palm_opt.tables.samples import Samples
 
         path = portfolio.path / "evaluation.parquet"
         samples = Samples.read(path, ranges=portfolio.ranges, rewards=portfolio.rewards, scale="ranges")
@@ -163,7 +163,7 @@ def quick_frontier(values: ValueMatrix, result: Result | Certified, certified: b
 
     For a given portfolio (`palm_opt.certify`), which is no answer to the question of size, only if `certified` is set.
     """
-    from palm_opt.frontier import frontier
+    from palm_opt.solver.frontier import frontier
 
     if values.n > _FRONTIER_ROWS or not values.unit_costs or not result.indices:
         return None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt.preferences.simplex import lattice
 from palm_opt.report.figures import INK, _colour, _drawing, _figure, _heat_map, _label
 from palm_opt.search import Search
-from palm_opt.simplex import lattice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

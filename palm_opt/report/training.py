@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from palm_opt import certificate as checker
+from palm_opt.checker import certificate as checker
 from palm_opt.report.figures import FAINT, INK, _colour, _drawing, _figure, _label, gap_figure
 from palm_opt.report.search_figures import coverage_figure, replay
 from palm_opt.report.wording import REFERENCES, at_least, on_new_prompts, promise, stopped
@@ -18,7 +18,7 @@ from palm_opt.storage import read_bytes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from palm_opt.align.portfolio import Portfolio
+    from palm_opt.portfolio.directory import Portfolio
 
 __all__ = ["curves_figure", "promises", "run_headline", "search_figures", "verify_commands"]
 

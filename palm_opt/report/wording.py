@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from palm_opt.result import Certified, Result, Status
-from palm_opt.values import ValueMatrix
+from palm_opt.tables.values import ValueMatrix
 
 __all__ = [
     "REFERENCES",
@@ -91,7 +91,7 @@ def untrained(adapter: object, parts: Mapping[str, float] | None) -> str:
 
 def shares(values: ValueMatrix, indices: Sequence[int]) -> tuple[float, ...]:
     """Share of the simplex that each member serves best."""
-    from palm_opt.metrics import usage
+    from palm_opt.measures.metrics import usage
 
     return tuple(usage(values.array[list(indices)])[0].tolist())
 

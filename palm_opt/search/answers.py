@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from palm_opt.errors import ProblemError
-from palm_opt.proof import ceil_float
+from palm_opt.solver.quality import ceil_float
 
 __all__ = ["Answers", "OracleError", "vector"]
 

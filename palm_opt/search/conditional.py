@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.exact import integer_weight
 from palm_opt.search.bounds import OuterBound
 from palm_opt.search.envelope import GRID_BITS, Envelope, exact_corner
 from palm_opt.search.size import fewer_are_too_few
+from palm_opt.solver.exact import integer_weight
 
 __all__ = ["answered_part", "corner_part"]
 

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt import certificate as checker
 from palm_opt._version import __version__
+from palm_opt.checker import certificate as checker
 from palm_opt.result import Certificate
+from palm_opt.search.asking import Asking
 from palm_opt.search.conditional import answered_part, corner_part
 from palm_opt.search.envelope import margin
-from palm_opt.search.prune import Portfolio, fewest
+from palm_opt.search.prune import Selection, fewest
 from palm_opt.search.result import SearchResult
-from palm_opt.separation import separate
-
-if TYPE_CHECKING:
-    from palm_opt.search.ask_tell import Search
+from palm_opt.solver.separation import separate
 
 __all__ = ["conclude"]
 
 
-def conclude(search: Search, time_limit: float, among: Sequence[int] | None = None) -> SearchResult:
+def conclude(search: Asking, time_limit: float, among: Sequence[int] | None = None) -> SearchResult:
     """The result of a search at any time; members are chosen `among` the answers of these numbers (all by default)."""
     answers = search.answers
     if len(answers.units) < search.d:
@@ -63,7 +61,7 @@ def conclude(search: Search, time_limit: float, among: Sequence[int] | None = No
     return _result(search, portfolio.members, regret, weight, document, proved, portfolio.claimed, info)
 
 
-def _certify(search: Search, portfolio: Portfolio, delta: float) -> tuple[Certificate | None, int]:
+def _certify(search: Asking, portfolio: Selection, delta: float) -> tuple[Certificate | None, int]:
     """The certificate that the exact checker accepted, and the lower bound in it; (None, 1) where it did not."""
     answers, (_, bounds) = search.answers, search.parts
     subject = search.problem()
@@ -109,7 +107,7 @@ def _accepted(document: dict[str, Any], subject: checker.Answers) -> bool:
 
 
 def _result(
-    search: Search,
+    search: Asking,
     members: tuple[int, ...],
     regret: float,
     weight: NDArray[np.float64] | None,

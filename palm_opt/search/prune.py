@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt import _core
-from palm_opt.backends import DEFAULT, Budget, load
-from palm_opt.cover import Cover
 from palm_opt.search.bounds import OuterBound
 from palm_opt.search.envelope import Envelope, margin
+from palm_opt.solver.backends import DEFAULT, Budget, load
+from palm_opt.solver.cover import Cover
 
-__all__ = ["Portfolio", "fewest"]
+__all__ = ["Selection", "fewest"]
 
 _ROWS = 1000  # violated corners added in a round
 _START = 400  # questions, and corners of all answers, to start with
 
 
 @dataclass(frozen=True)
-class Portfolio:
+class Selection:
     """A portfolio, and the rows of the cover that chose it.
 
     members : numbers of answers, ascending; envelope : theirs, in this order.
@@ -100,7 +100,7 @@ def fewest(
     delta: float,
     seconds: float,
     seed: int,
-) -> Portfolio:
+) -> Selection:
     """The fewest policies of `everything` with keep U(w) - max w.v <= delta for all w.
 
     Parameters
@@ -141,7 +141,7 @@ def fewest(
     if best is None or members != sorted(members):
         members = sorted(members)
         envelope = _envelope(values, members, everything, bounds, delta - room, seed)
-    return Portfolio(tuple(members), envelope, rows.weights, rows.bounds, claimed, rounds)
+    return Selection(tuple(members), envelope, rows.weights, rows.bounds, claimed, rounds)
 
 
 def _repair(

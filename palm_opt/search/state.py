@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt.errors import ProblemError
 from palm_opt.search.answers import vector
-
-if TYPE_CHECKING:
-    from palm_opt.search.ask_tell import Search
+from palm_opt.search.asking import Asking
 
 __all__ = ["read", "write"]
 
+S = TypeVar("S", bound=Asking)
 _FLOAT = re.compile(r"-?0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}")
 _KEYS = frozenset({"format", "version", "n_rewards", "epsilon", "delta", "oracle_error", "strategy", "seed"})
 _KEYS |= {"floor", "resolution", "max_calls", "rewards", "taken", "answers", "outstanding"}
 
 
-def write(search: Search) -> str:
+def write(search: Asking) -> str:
     """The state of a search."""
     answers = search.answers
     state = {
@@ -38,7 +37,7 @@ def write(search: Search) -> str:
         "resolution": search.resolution,
         "max_calls": search.max_calls,
         "rewards": list(search.rewards),
-        "taken": 0 if search.questions is None else search.questions.taken,
+        "taken": 0 if search.schedule is None else search.schedule.taken,
         "answers": [
             [_hex(weight) if np.isfinite(weight).all() else None, _hex(value)]
             for weight, value in zip(answers.weights, answers.values, strict=True)
@@ -48,10 +47,8 @@ def write(search: Search) -> str:
     return json.dumps(state, separators=(",", ":"))
 
 
-def read(text: str) -> Search:
-    """The search of a state."""
-    from palm_opt.search.ask_tell import Search
-
+def read(text: str, kind: type[S]) -> S:
+    """The search of a state, of the class `kind`."""
     try:
         state = json.loads(text)
     except (TypeError, ValueError, RecursionError) as problem:
@@ -63,7 +60,7 @@ def read(text: str) -> Search:
     d = _integer(state, "n_rewards", 1)
     floor = state["floor"]
     error = state["oracle_error"]
-    search = Search(
+    search = kind(
         d,
         _number("epsilon", state["epsilon"]),
         _number("delta", state["delta"]),
@@ -86,9 +83,9 @@ def read(text: str) -> Search:
     if taken:
         if len(search.answers.units) < d:
             _bad("taken", "0 before the unit weights are answered")
-        search.questions = search.new_questions()
+        search.schedule = search.new_schedule()
         for _ in range(taken):
-            if search.questions.next() is None:
+            if search.schedule.next() is None:
                 _bad("taken", "at most the weights of the strategy")
     return search
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import palm_opt as palm
-from palm_opt.backends import Budget, load
-from palm_opt.cover import Cover
+from palm_opt.solver.backends import Budget, load
+from palm_opt.solver.cover import Cover
 
 BACKENDS = palm.backends()
 COMPLETE = [name for name in BACKENDS if name != "greedy"]

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from ortools.sat.python import cp_model
 
 import palm_opt as palm
-from palm_opt.cover import Pool
-from palm_opt.exact import game_exact
-from palm_opt.mps import certificate_weights, master, mps
-from tests.unit.test_mps import optimum_highs
+from palm_opt.solver.cover import Pool
+from palm_opt.solver.exact import game_exact
+from palm_opt.solver.master import certificate_weights, master, mps
+from tests.solver.test_master import optimum_highs
 from tests.verify import exact_rows, verify_result
 
 SMALL = st.integers(-2, 4)

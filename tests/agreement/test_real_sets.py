@@ -61,9 +61,9 @@ def test_standalone_checker_on_a_real_certificate(palm_data, tmp_path):
     values = load(palm_data, "dpo_safety_help_sweep")
     result = palm.solve(values, delta=0.02)
     path = result.certificate.write(tmp_path / "c.json")
-    shutil.copy(ROOT / "palm_opt" / "certificate.py", tmp_path / "certificate.py")
+    shutil.copytree(ROOT / "palm_opt" / "checker", tmp_path / "checker")
     table = palm_data / "values" / "dpo_safety_help_sweep" / "values.csv"
-    command = [sys.executable, "-I", "-S", str(tmp_path / "certificate.py"), str(path), str(table)]
+    command = [sys.executable, "-I", "-S", str(tmp_path / "checker"), str(path), str(table)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith(

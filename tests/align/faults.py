@@ -26,17 +26,18 @@ from typing import Any
 
 import numpy as np
 
-from palm_opt import certificate as checker
-from palm_opt.align import Portfolio, publish, train
-from palm_opt.align.base import Base
-from palm_opt.align.data import load_prompts
-from palm_opt.align.journal import read_journal
+from palm_opt.align import Portfolio, publish
 from palm_opt.align.loop import Loop
-from palm_opt.align.recipe import load_recipe
-from palm_opt.align.rewards import resolve_rewards
+from palm_opt.align.measuring.prompts import load_prompts
+from palm_opt.align.measuring.rewards import resolve_rewards
+from palm_opt.align.policies.base import Base
+from palm_opt.align.recipe.declaration import load_recipe
 from palm_opt.align.session import Session
-from palm_opt.align.store import Store, _record
+from palm_opt.align.training import train
+from palm_opt.checker import certificate as checker
 from palm_opt.errors import PalmError
+from palm_opt.portfolio.journal import read_journal
+from palm_opt.portfolio.store import Store, _record
 
 KILLED, INTERRUPTED, SURVIVED, REFUSED, BROKEN = 137, 130, 3, 2, 1
 CHANGES = ("open", "write", "ftruncate", "truncate", "rename", "replace", "mkdir", "chmod", "unlink", "rmdir")
@@ -224,7 +225,7 @@ def scan(mode: str, recipe: Path, folder: Path, most: int) -> str:
 
 def assert_sound(out: Path, running: bool = False) -> None:
     """A directory loads, does not say that it still runs (unless it may), and its certificates hold."""
-    from palm_opt.samples import Samples
+    from palm_opt.tables.samples import Samples
 
     portfolio = Portfolio.load(out)
     assert portfolio.run is not None and (running or portfolio.run["stop"] != "running")

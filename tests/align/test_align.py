@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import palm_opt as palm
-from palm_opt.align import Portfolio, align, load_recipe, run
-from palm_opt.align.store import read_journal
+from palm_opt.align import Portfolio, load_recipe, run, train
+from palm_opt.portfolio.store import read_journal
 from tests.align.tiny import RECIPE, WEIGHTS, changed
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def aligned(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Portfolio:
-    return align(np.array(WEIGHTS), recipe, tmp_path_factory.mktemp("out") / "p", progress=lambda line: None)
+    return train(np.array(WEIGHTS), recipe, tmp_path_factory.mktemp("out") / "p", progress=lambda line: None)
 
 
 def palm_opt_cli(*arguments: str, cwd: Path) -> str:
@@ -82,7 +82,7 @@ def test_adapters_differ_and_are_plain(aligned: Portfolio) -> None:
 def test_same_call_again_trains_and_measures_nothing(aligned: Portfolio, recipe: Path) -> None:
     before = (aligned.path / "journal.jsonl").read_bytes()
     lines: list[str] = []
-    again = align(WEIGHTS, recipe, aligned.path, progress=lines.append)
+    again = train(WEIGHTS, recipe, aligned.path, progress=lines.append)
     assert again.members == aligned.members and "3 trained before, 0 to train" in lines[0]
     assert (aligned.path / "journal.jsonl").read_bytes() == before
 
@@ -92,7 +92,7 @@ def test_run_reuses_and_certifies(aligned: Portfolio, recipe: Path) -> None:
     assert len(results(aligned.path)) == 3
     assert chosen.delta == 0.02 and chosen.reference == "pool" and chosen.run["stop"] == "target"
     assert {m.name for m in chosen.members} <= {m.name for m in aligned.members}
-    checker = [sys.executable, ROOT / "palm_opt" / "certificate.py", "certificate.json", "values.csv"]
+    checker = [sys.executable, ROOT / "palm_opt" / "checker", "certificate.json", "values.csv"]
     said = subprocess.run(checker, cwd=aligned.path, capture_output=True, text=True, check=True).stdout
     assert said.startswith(f"VERIFIED kind=exact members={len(chosen.members)} ")
     values = palm.ValueMatrix.read(aligned.path / "values.csv", id="member", scale=chosen.ranges)
@@ -131,7 +131,7 @@ def test_the_loop_trains_where_the_promise_is_worst(recipe: Path, tmp_path: Path
 
 
 def test_training_is_reproducible(aligned: Portfolio, recipe: Path, tmp_path: Path) -> None:
-    again = align([[0.5, 0.5]], recipe, tmp_path / "again", progress=lambda line: None)
+    again = train([[0.5, 0.5]], recipe, tmp_path / "again", progress=lambda line: None)
     first = aligned.manifest["files"]["adapters/w-50-50/adapter_model.safetensors"]
     assert again.manifest["files"]["adapters/w-50-50/adapter_model.safetensors"] == first
     assert again.member("w-50-50").value == aligned.member("w-50-50").value
@@ -154,14 +154,14 @@ def test_a_plan_from_the_base_model_is_what_gets_trained(aligned: Portfolio, rec
     trained = [list(m.weight.values()) for m in Portfolio.load(tmp_path / "p").members if m.weight is not None]
     np.testing.assert_array_equal(sorted(trained), sorted(plan.weights.tolist()))
     with pytest.raises(palm.ProblemError, match=r"planned for beta = 0\.5, .* trains with beta = 0\.01"):
-        align(palm.plan(table, beta=0.5, delta=0.3), recipe, tmp_path / "q", progress=lambda line: None)
+        train(palm.plan(table, beta=0.5, delta=0.3), recipe, tmp_path / "q", progress=lambda line: None)
 
 
 def test_other_recipe_is_refused(aligned: Portfolio, recipe: Path, tmp_path: Path) -> None:
     other = recipe.with_name("other.toml")
     other.write_text(RECIPE.replace("seed = 3", "seed = 4"))
     with pytest.raises(palm.StoreError, match="another recipe"):
-        align(WEIGHTS, other, aligned.path, progress=lambda line: None)
+        train(WEIGHTS, other, aligned.path, progress=lambda line: None)
 
 
 def test_a_reward_that_returns_none_stops_training(recipe: Path, tmp_path: Path) -> None:
@@ -169,13 +169,13 @@ def test_a_reward_that_returns_none_stops_training(recipe: Path, tmp_path: Path)
     recipe.with_name("bad_rewards.py").write_text("def none(completions, **_):\n    return [None] * len(completions)\n")
     bad.write_text(RECIPE.replace("own:early", "bad_rewards:none"))
     with pytest.raises(palm.ProblemError, match=r"reward 'early': expected a number, got None for the prompt 'Say"):
-        align([[1.0, 0.0]], bad, tmp_path / "p", progress=lambda line: None)
+        train([[1.0, 0.0]], bad, tmp_path / "p", progress=lambda line: None)
     assert results(tmp_path / "p") == []
 
 
 def test_kill_9_then_the_same_command_trains_only_what_is_missing(recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "p"
-    code = f"import palm_opt\npalm_opt.align({WEIGHTS!r}, {str(recipe)!r}, {str(out)!r})\n"
+    code = f"import palm_opt\npalm_opt.align.train({WEIGHTS!r}, {str(recipe)!r}, {str(out)!r})\n"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 120
@@ -188,7 +188,7 @@ def test_kill_9_then_the_same_command_trains_only_what_is_missing(recipe: Path, 
     weights = out / "adapters" / done[0] / "adapter_model.safetensors"
     before = weights.stat().st_mtime_ns
     lines: list[str] = []
-    portfolio = align(WEIGHTS, recipe, out, progress=lines.append)
+    portfolio = train(WEIGHTS, recipe, out, progress=lines.append)
     assert f"{len(done)} trained before, {3 - len(done)} to train" in lines[0]
     assert weights.stat().st_mtime_ns == before
     assert len(results(out)) == len(set(results(out))) == 3 and len(portfolio.members) == 4
@@ -196,7 +196,7 @@ def test_kill_9_then_the_same_command_trains_only_what_is_missing(recipe: Path, 
 
 
 def test_stdout_stays_empty(recipe: Path, tmp_path: Path) -> None:
-    code = f"import palm_opt\npalm_opt.align([[0.5, 0.5]], {str(recipe)!r}, {str(tmp_path / 'p')!r})\n"
+    code = f"import palm_opt\npalm_opt.align.train([[0.5, 0.5]], {str(recipe)!r}, {str(tmp_path / 'p')!r})\n"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == ""
     lines = done.stderr.splitlines()

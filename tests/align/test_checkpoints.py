@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from palm_opt.align import load_recipe
-from palm_opt.align.checkpoints import MANIFEST, discard_checkpoints, newest_checkpoint, seal_checkpoint
+from palm_opt.align.training.checkpoints import MANIFEST, discard_checkpoints, newest_checkpoint, seal_checkpoint
 from tests.align.tiny import RECIPE, make_recipe
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
@@ -41,10 +41,10 @@ class Stop(Exception):
 
 
 def train(recipe_file: Path, folder: Path, **options: Any) -> dict[str, Any]:
-    from palm_opt.align.base import find_base, load_tokenizer, quiet
-    from palm_opt.align.data import load_prompts
-    from palm_opt.align.rewards import resolve_rewards
-    from palm_opt.align.train import train_adapter
+    from palm_opt.align.measuring.prompts import load_prompts
+    from palm_opt.align.measuring.rewards import resolve_rewards
+    from palm_opt.align.policies.base import find_base, load_tokenizer, quiet
+    from palm_opt.align.training.train import train_adapter
 
     recipe = load_recipe(recipe_file)
     folder.mkdir()

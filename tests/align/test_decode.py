@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from palm_opt.align import Portfolio, align, load_member, load_recipe, run
-from palm_opt.align.store import read_journal
+from palm_opt.align import Portfolio, load_member, load_recipe, run, train
 from palm_opt.errors import ProblemError, StoreError
-from palm_opt.route import route
+from palm_opt.portfolio.route import route
+from palm_opt.portfolio.store import read_journal
 from tests.align.tiny import RECIPE, changed
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
@@ -29,7 +29,7 @@ def trained(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Portfolio
     file = recipe.with_name("apart.toml")
     file.write_text(changed(RECIPE, ("rate = 1e-2", "rate = 0.1"), ("steps = 2", "steps = 8")))
     out = tmp_path_factory.mktemp("trained") / "p"
-    return align([[1.0, 0.0], [0.0, 1.0]], file, out, progress=lambda line: None)
+    return train([[1.0, 0.0], [0.0, 1.0]], file, out, progress=lambda line: None)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_every_token_comes_from_the_product_of_the_parts(
     """Sampled with one cache for all parts, against the definition: each part by itself, in full, in float64."""
     import torch
 
-    from palm_opt.align.decode import Mixture
+    from palm_opt.align.policies.mixture import Mixture
 
     shares = (0.5, 0.3, 0.2)
     parts = [*folders, None]
@@ -116,8 +116,8 @@ def test_with_all_of_the_share_a_part_answers_as_by_itself(
 ) -> None:
     import torch
 
-    from palm_opt.align.decode import Mixture
-    from palm_opt.align.evaluate import complete
+    from palm_opt.align.measuring.evaluate import complete
+    from palm_opt.align.policies.mixture import Mixture
 
     sampling = {"max_new_tokens": 8, "temperature": 0.9, "top_p": 0.9, "top_k": 0, "repetition_penalty": 1.2}
     mixture = Mixture(model, [(folders[0], 1.0), (folders[1], 0.0)])
@@ -132,9 +132,9 @@ def test_a_mixture_is_measured_as_an_adapter_is(
     recipe: Path, trained: Portfolio, folders: list[Path], model: Any, tokenizer: Any
 ) -> None:
     """The same rewards and log-ratios where it is that adapter; where it is the base model, log-ratios of 0."""
-    from palm_opt.align.data import load_prompts
-    from palm_opt.align.evaluate import Policies
-    from palm_opt.align.rewards import resolve_rewards
+    from palm_opt.align.measuring.evaluate import Policies
+    from palm_opt.align.measuring.prompts import load_prompts
+    from palm_opt.align.measuring.rewards import resolve_rewards
 
     loaded = load_recipe(recipe.with_name("apart.toml"))
     rows, rewards = load_prompts(loaded).select[:4], resolve_rewards(loaded)
@@ -181,8 +181,8 @@ def test_a_mixture_in_a_directory_is_routed_to_and_answers(
 ) -> None:
     import torch
 
-    from palm_opt.align.decode import Mixture
-    from palm_opt.align.evaluate import complete
+    from palm_opt.align.measuring.evaluate import complete
+    from palm_opt.align.policies.mixture import Mixture
 
     root = tmp_path / "p"
     shutil.copytree(trained.path, root)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from palm_opt.align import Portfolio, align
-from palm_opt.align.store import read_journal
+from palm_opt.align import Portfolio, train
 from palm_opt.errors import PalmError
+from palm_opt.portfolio.store import read_journal
 from tests.align.tiny import RECIPE, WEIGHTS
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
@@ -57,7 +57,7 @@ def launched(recipe: Path, how: str, **settings: float | str) -> Path:
 
 @pytest.fixture(scope="module")
 def inline(mortal: Path, tmp_path_factory: pytest.TempPathFactory) -> Portfolio:
-    return align(WEIGHTS, mortal, tmp_path_factory.mktemp("inline") / "p", progress=lambda line: None)
+    return train(WEIGHTS, mortal, tmp_path_factory.mktemp("inline") / "p", progress=lambda line: None)
 
 
 def assert_same(found: Portfolio, expected: Portfolio) -> None:
@@ -75,13 +75,13 @@ def test_processes_train_the_same_adapters_though_one_is_killed(
     recipe = launched(mortal, "process", workers=2, retries=1)
     mortal.with_name("kill-worker").touch()
     lines: list[str] = []
-    found = align(WEIGHTS, recipe, tmp_path / "p", progress=lines.append)
+    found = train(WEIGHTS, recipe, tmp_path / "p", progress=lines.append)
     assert_same(found, inline)
     assert sum("SIGKILL" in line and "1 more to try" in line for line in lines) == 1
     assert [line.split()[1] for line in lines if line.startswith("training ")] == ["w-100-0", "w-50-50", "w-0-100"]
     assert sorted(name for event, name in events(found.path) if event == "result") == ["w-0-100", "w-100-0", "w-50-50"]
     assert sorted(item.name for item in (found.path / "adapters").iterdir()) == ["w-0-100", "w-100-0", "w-50-50"]
-    align(WEIGHTS, mortal, tmp_path / "p", progress=lines.append)  # inline again: the same keys
+    train(WEIGHTS, mortal, tmp_path / "p", progress=lines.append)  # inline again: the same keys
     assert "3 trained before, 0 to train" in lines[-1]
 
 
@@ -91,7 +91,7 @@ def test_a_worker_that_always_dies_is_named_and_what_else_ran_is_kept(mortal: Pa
     out = tmp_path / "p"
     try:
         with pytest.raises(PalmError, match=r"w-100-0: SIGKILL .*logs/w-100-0\.log\), after 1 retries"):
-            align(WEIGHTS, recipe, out, progress=lambda line: None)
+            train(WEIGHTS, recipe, out, progress=lambda line: None)
     finally:
         mortal.with_name("kill-always").unlink()
     assert events(out) == [("open", ""), ("asked", ""), ("intent", "w-100-0")]
@@ -104,7 +104,7 @@ def test_a_fault_is_told_in_one_line_and_not_tried_again(mortal: Path, tmp_path:
     recipe.write_text(recipe.read_text().replace("mortal:early", "absent:none"))
     lines: list[str] = []
     with pytest.raises(PalmError, match=r"^w-100-0: reward 'early': expected a number, got None for the prompt.*\.log"):
-        align([[1.0, 0.0]], recipe, tmp_path / "p", progress=lines.append)
+        train([[1.0, 0.0]], recipe, tmp_path / "p", progress=lines.append)
     assert not any("more to try" in line for line in lines)
 
 
@@ -116,7 +116,7 @@ def test_a_ray_cluster_trains_the_same_adapters_though_workers_are_killed(
     recipe = launched(mortal, "ray", workers=2)
     mortal.with_name("kill-worker").touch()
     mortal.with_name("kill-parent").touch()
-    found = align(WEIGHTS, recipe, tmp_path / "p", progress=lambda line: None)
+    found = train(WEIGHTS, recipe, tmp_path / "p", progress=lambda line: None)
     assert not mortal.with_name("kill-worker").exists() and not mortal.with_name("kill-parent").exists()
     assert_same(found, inline)
     assert sorted(name for event, name in events(found.path) if event == "result") == ["w-0-100", "w-100-0", "w-50-50"]
@@ -144,7 +144,7 @@ def test_a_lost_node_costs_one_attempt(mortal: Path, inline: Portfolio, tmp_path
 
         thread = threading.Thread(target=lose_a_node)
         thread.start()
-        found = align(WEIGHTS, recipe, tmp_path / "p", progress=lambda line: None)
+        found = train(WEIGHTS, recipe, tmp_path / "p", progress=lambda line: None)
         thread.join()
         assert_same(found, inline)
         assert len(ranks.read_text().split()) > 3
@@ -156,7 +156,7 @@ def test_no_cluster_at_the_address_is_told_at_once(mortal: Path, tmp_path: Path)
     pytest.importorskip("ray", reason="ray is not installed: pip install 'palm_opt[ray]'")
     recipe = launched(mortal, "ray", address="127.0.0.1:7")
     with pytest.raises(PalmError, match=r"^launch\.address: no Ray cluster at 127\.0\.0\.1:7: "):
-        align(WEIGHTS[:1], recipe, tmp_path / "p", progress=lambda line: None)
+        train(WEIGHTS[:1], recipe, tmp_path / "p", progress=lambda line: None)
 
 
 def test_workers_end_with_the_process_that_was_killed(mortal: Path, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_workers_end_with_the_process_that_was_killed(mortal: Path, tmp_path: Pa
     recipe, out = launched(mortal, "process", workers=2), tmp_path / "p"
     ranks = mortal.with_name("ranks")
     ranks.unlink(missing_ok=True)
-    code = f"import palm_opt\npalm_opt.align({WEIGHTS[:2]!r}, {str(recipe)!r}, {str(out)!r})\n"
+    code = f"import palm_opt\npalm_opt.align.train({WEIGHTS[:2]!r}, {str(recipe)!r}, {str(out)!r})\n"
 
     def workers() -> list[int]:
         found = psutil.process_iter(["pid", "cmdline"])
@@ -180,7 +180,7 @@ def test_workers_end_with_the_process_that_was_killed(mortal: Path, tmp_path: Pa
     while workers():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    align(WEIGHTS[:2], mortal, out, progress=lambda line: None)
+    train(WEIGHTS[:2], mortal, out, progress=lambda line: None)
     assert sorted(item.name for item in (out / "adapters").iterdir()) == ["w-100-0", "w-50-50"]
 
 
@@ -188,9 +188,9 @@ def test_torchrun_trains_one_adapter_in_two_processes(mortal: Path, tmp_path: Pa
     recipe = launched(mortal, "process", processes=2)
     ranks = mortal.with_name("ranks")
     ranks.unlink(missing_ok=True)
-    found = align(WEIGHTS[:1], recipe, tmp_path / "p", progress=lambda line: None)
+    found = train(WEIGHTS[:1], recipe, tmp_path / "p", progress=lambda line: None)
     assert set(ranks.read_text().split()) == {"0", "1", "-"}  # this process measures
     assert [item.name for item in (found.path / "adapters").iterdir()] == ["w-100-0"]
     lines: list[str] = []
-    align(WEIGHTS[:1], mortal, tmp_path / "p", progress=lines.append)
+    train(WEIGHTS[:1], mortal, tmp_path / "p", progress=lines.append)
     assert "1 trained before, 0 to train" in lines[0]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from palm_opt.align import Portfolio, align, run
-from palm_opt.align.store import read_journal
+from palm_opt.align import Portfolio, run, train
+from palm_opt.portfolio.store import read_journal
 from tests.align.tiny import RECIPE, changed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,9 +25,9 @@ def test_a_soup_is_what_peft_makes_of_its_parts(recipe: Path, tmp_path: Path) ->
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from palm_opt.align.soup import blend
+    from palm_opt.align.policies.soup import blend
 
-    portfolio = align([[1.0, 0.0], [0.0, 1.0]], recipe, tmp_path / "p", progress=lambda line: None)
+    portfolio = train([[1.0, 0.0], [0.0, 1.0]], recipe, tmp_path / "p", progress=lambda line: None)
     first, second = (portfolio.path / member.adapter for member in portfolio.members[1:])
     (tmp_path / "soup").mkdir()
     blend([(first, 0.7), (second, 0.3)], tmp_path / "soup")

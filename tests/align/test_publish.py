@@ -18,21 +18,24 @@ import pytest
 pytest.importorskip("filelock")
 pytest.importorskip("pyarrow")
 
-from palm_opt.align import Portfolio, evaluate, loop, publish, store, train
-from palm_opt.align.base import Base
-from palm_opt.align.data import load_prompts
+from palm_opt.align import Portfolio, loop, publish
 from palm_opt.align.loop import Loop
+from palm_opt.align.measuring import evaluate
+from palm_opt.align.measuring.prompts import load_prompts
 from palm_opt.align.pipeline import run as align_run
-from palm_opt.align.recipe import load_recipe
+from palm_opt.align.policies.base import Base
+from palm_opt.align.recipe.declaration import load_recipe
 from palm_opt.align.session import Session
 from palm_opt.align.steer import Steering
-from palm_opt.align.store import Store, read_journal
+from palm_opt.align.training import train
 from palm_opt.errors import ProblemError, StoreError
-from palm_opt.looks import Ledger
+from palm_opt.portfolio import store
+from palm_opt.portfolio.store import Store, read_journal
 from palm_opt.report.portfolio import portfolio_report
 from palm_opt.report.wording import at_most
 from palm_opt.result import Certificate, Stop
-from palm_opt.solve import solve
+from palm_opt.solver.solve import solve
+from palm_opt.statistics.looks import Ledger
 from tests.align import faults
 from tests.align.tiny import RECIPE, REWARDS
 

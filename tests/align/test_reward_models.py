@@ -11,7 +11,7 @@ import pytest
 
 from palm_opt.align import load_recipe
 from palm_opt.align.check import check_recipe
-from palm_opt.align.rewards import resolve_rewards
+from palm_opt.align.measuring.rewards import resolve_rewards
 from palm_opt.errors import ProblemError
 
 torch = pytest.importorskip("torch")
@@ -40,7 +40,8 @@ def save_judge(folder: Path, labels: int = 1, chat: bool = False) -> None:
     """A random sequence classifier of one small layer."""
     from transformers import LlamaConfig, LlamaForSequenceClassification
 
-    from palm_opt.align import embedded, pretrain
+    from palm_opt.align import embedded
+    from palm_opt.align.policies import pretrain
 
     tokenizer = pretrain._tokenizer(embedded.prompts()[:200])
     if chat:
@@ -132,9 +133,9 @@ def test_a_model_without_a_trained_head_is_refused(recipe: Path) -> None:
 def test_training_with_a_reward_model(recipe: Path, embedded_cache: Path, tmp_path: Path) -> None:
     for library in ("trl", "peft", "datasets", "filelock"):
         pytest.importorskip(library)
-    from palm_opt.align.base import find_base, load_tokenizer, quiet
-    from palm_opt.align.data import load_prompts
-    from palm_opt.align.train import train_adapter
+    from palm_opt.align.measuring.prompts import load_prompts
+    from palm_opt.align.policies.base import find_base, load_tokenizer, quiet
+    from palm_opt.align.training.train import train_adapter
 
     loaded = load_recipe(recipe)
     with quiet(loaded.device):

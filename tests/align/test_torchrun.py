@@ -24,10 +24,10 @@ from pathlib import Path
 import torch.distributed as dist
 
 from palm_opt.align import load_recipe
-from palm_opt.align.base import find_base, load_tokenizer, quiet
-from palm_opt.align.data import load_prompts
-from palm_opt.align.rewards import resolve_rewards
-from palm_opt.align.train import train_adapter
+from palm_opt.align.policies.base import find_base, load_tokenizer, quiet
+from palm_opt.align.measuring.prompts import load_prompts
+from palm_opt.align.measuring.rewards import resolve_rewards
+from palm_opt.align.training.train import train_adapter
 
 root, rank = Path(sys.argv[1]), os.environ["RANK"]
 results = {}

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from palm_opt.align import Recipe, load_recipe
-from palm_opt.align.base import Base, find_base, load_model, load_tokenizer, quiet
-from palm_opt.align.data import PromptSet, load_prompts
-from palm_opt.align.pool import Pool, sample_pool
-from palm_opt.align.rewards import RewardFunction, resolve_rewards
-from palm_opt.align.settings import TRAINERS, TRL_ARGUMENTS
-from palm_opt.align.train import train_adapter, training_key
-from palm_opt.align.trainers import Job, arguments
+from palm_opt.align.measuring.prompts import PromptSet, load_prompts
+from palm_opt.align.measuring.rewards import RewardFunction, resolve_rewards
+from palm_opt.align.policies.base import Base, find_base, load_model, load_tokenizer, quiet
+from palm_opt.align.recipe.settings import TRAINERS, TRL_ARGUMENTS
+from palm_opt.align.training.pairs import Pool, sample_pool
+from palm_opt.align.training.train import train_adapter, training_key
+from palm_opt.align.training.trainers import Job, arguments
 from palm_opt.errors import ProblemError
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
@@ -55,7 +55,7 @@ class Task:
 
     def value(self, adapter: Path | None) -> np.ndarray:
         """Mean rewards on held-out prompts."""
-        from palm_opt.align.evaluate import Policies, sample_of
+        from palm_opt.align.measuring.evaluate import Policies, sample_of
 
         with quiet(self.recipe.device):
             policies = Policies(load_model(self.base, self.recipe.device.precision), self.tokenizer, self.recipe)
@@ -116,7 +116,7 @@ def test_warm_start_goes_on_from_the_neighbour(task: Task, tmp_path: Path) -> No
 
 
 def test_pool_is_sampled_once_and_ranked_by_the_weight(task: Task, tmp_path: Path) -> None:
-    from palm_opt.align import pool as module
+    from palm_opt.align.training import pairs as module
 
     mine = task.with_train(trainer="dpo-rerank", pool=5, generations=4, beta=0.1)
 

@@ -64,7 +64,7 @@ def save_tiny_model(folder: Path, chat: bool = False) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from palm_opt.align import pretrain
+    from palm_opt.align.policies import pretrain
 
     tokenizer = pretrain._tokenizer(["say something about the number of things"] * 3)
     if chat:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import palm_opt as palm
-from palm_opt.multipliers import hedged
+from palm_opt.statistics.multipliers import hedged
 from tests.statistical import verify_statistical
 
 METHODS = ("betting", "bernstein", "hoeffding")

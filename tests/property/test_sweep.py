@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import palm_opt as palm
-from palm_opt import sweep as module
-from palm_opt.cover import Pool
-from palm_opt.sweep import sweep
+from palm_opt.solver import sweep as module
+from palm_opt.solver.cover import Pool
+from palm_opt.solver.sweep import sweep
 from tests.verify import brute_force, exact_rows, worst_regret
 
 ENTRY = st.integers(-3, 6) | st.integers(-20, 60).map(lambda k: k / 10) | st.floats(0, 1, width=32)

@@ -1,0 +1,1 @@
+"""Prompts, rewards, and the value vector of a policy."""

@@ -1,0 +1,1 @@
+"""Policies: the base model, adapters, soups and mixtures."""

@@ -1,0 +1,1 @@
+"""Recipes: declared, read, refused."""

@@ -1,0 +1,1 @@
+"""Training one adapter for one weight, and where it runs."""

@@ -1,0 +1,204 @@
+"""The TRL trainers of a recipe: one function each, from a training job to a trainer that is ready to train."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from palm_opt.align.measuring.prompts import PromptSet
+from palm_opt.align.measuring.rewards import RewardFunction
+from palm_opt.align.policies.base import Base, load_model, precision
+from palm_opt.align.recipe.declaration import Recipe
+from palm_opt.align.recipe.settings import TRAINERS
+from palm_opt.errors import RecipeError
+
+__all__ = ["CURVE", "Job", "arguments", "make_config", "make_trainer"]
+
+CURVE = 50  #: logged points of a training, about
+
+
+@dataclass(frozen=True)
+class Job:
+    """One weight to train for. `output`: where TRL writes; `steps`: optimiser's; `cache`: of all weights."""
+
+    weight: Sequence[float]
+    recipe: Recipe
+    base: Base
+    prompts: PromptSet
+    rewards: Sequence[RewardFunction]
+    tokenizer: Any
+    output: Path
+    steps: int
+    name: str = "training"
+    cache: Path | None = None
+    save: bool = False
+    report: bool = False
+
+
+def make_trainer(job: Job) -> Any:
+    """The TRL trainer of a job, around a fresh base model (TRL changes the one it gets) with a new LoRA adapter."""
+    return _TRAINERS[job.recipe.train.trainer](job)
+
+
+def arguments(job: Job) -> dict[str, Any]:
+    """Arguments of the trainer's TRL configuration (GRPOConfig, RLOOConfig or DPOConfig)."""
+    return {**_common(job), **_ARGUMENTS[job.recipe.train.trainer](job), **job.recipe.train.trl}
+
+
+def make_config(job: Job) -> Any:
+    """The TRL configuration of a job; needs its recipe, weight, steps and output only.
+
+    Raises
+    ------
+    RecipeError : TRL or transformers refuse a value.
+    """
+    import trl
+
+    try:
+        return getattr(trl, TRAINERS[job.recipe.train.trainer])(**arguments(job))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"train.trl: TRL refuses these settings: {reason}") from error
+
+
+def _grpo(job: Job) -> Any:
+    from trl import GRPOTrainer
+
+    return _online(job, GRPOTrainer)
+
+
+def _rloo(job: Job) -> Any:
+    from trl import RLOOTrainer
+
+    return _online(job, RLOOTrainer)
+
+
+def _online(job: Job, trainer: Any) -> Any:
+    """A trainer that samples as it goes and calls the rewards."""
+    from datasets import Dataset
+
+    return trainer(
+        model=load_model(job.base, job.recipe.device.precision),
+        reward_funcs=list(job.rewards),
+        args=make_config(job),
+        train_dataset=Dataset.from_list(list(job.prompts.train)),
+        processing_class=job.tokenizer,
+        peft_config=_lora(job.recipe),
+    )
+
+
+def _dpo_rerank(job: Job) -> Any:
+    """DPO on the shared pool, re-ranked by w.r: cheaper, but it sees samples of the base model only."""
+    from accelerate.utils import broadcast_object_list
+    from datasets import Dataset
+    from trl import DPOTrainer
+
+    args = make_config(job)  # first: it sets up the processes
+    pairs: list[Any] = [None]
+    if args.process_index == 0:
+        from palm_opt.align.training.pairs import sample_pool
+
+        pool = sample_pool(job.recipe, job.base, job.prompts, job.rewards, job.tokenizer, job.cache)
+        pairs = [pool.pairs(job.weight)]
+    broadcast_object_list(pairs)
+    return DPOTrainer(
+        model=load_model(job.base, job.recipe.device.precision),
+        args=args,
+        train_dataset=Dataset.from_list(pairs[0]),
+        processing_class=job.tokenizer,
+        peft_config=_lora(job.recipe),
+    )
+
+
+def _lora(recipe: Recipe) -> Any:
+    from peft import LoraConfig
+
+    target = recipe.lora.target
+    return LoraConfig(
+        r=recipe.lora.r,
+        lora_alpha=recipe.lora.alpha,
+        lora_dropout=recipe.lora.dropout,
+        target_modules=target if target == "all-linear" else [name.strip() for name in target.split(",")],
+        task_type="CAUSAL_LM",
+    )
+
+
+def _common(job: Job) -> dict[str, Any]:
+    """What all trainers share."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    recipe, train, device = job.recipe, job.recipe.train, job.recipe.device
+    number = precision(device.precision)
+    settings: dict[str, Any] = {
+        "output_dir": str(job.output),
+        "beta": train.beta,
+        "max_steps": job.steps,
+        "per_device_train_batch_size": train.batch // int(os.environ.get("WORLD_SIZE", "1")),  # torchrun's
+        "learning_rate": train.learning_rate,
+        "seed": recipe.seed,
+        "data_seed": recipe.seed,
+        "use_cpu": not gpu,
+        "bf16": gpu and number == "bfloat16",
+        "fp16": gpu and number == "float16",
+        "gradient_checkpointing": device.gradient_checkpointing == "on"
+        or (device.gradient_checkpointing == "auto" and gpu),
+        "dataloader_pin_memory": gpu,
+        "save_strategy": "steps" if job.save else "no",
+        "logging_strategy": "steps",
+        "logging_steps": -(-job.steps // CURVE),
+        "report_to": train.report_to if job.report else "none",
+        "run_name": job.name,
+        "disable_tqdm": True,
+        "log_level": "error",
+    }
+    if job.save:
+        settings["save_steps"] = train.save_every
+    if job.report and train.report_to == "trackio":  # stays on this machine
+        settings.update(project="palm_opt", trackio_space_id=None, trackio_static_space_id=False)
+    return settings
+
+
+def _sampling(job: Job) -> dict[str, Any]:
+    """What grpo and rloo share. `reward_weights` lists every reward, zeros too; rewards come scaled to [0, 1]."""
+    train, generation, device = job.recipe.train, job.recipe.generation, job.recipe.device
+    settings: dict[str, Any] = {
+        "reward_weights": [float(x) for x in job.weight],
+        "num_generations": train.generations,
+        "max_completion_length": generation.max_new_tokens,
+        "temperature": generation.temperature,
+        "top_p": generation.top_p,
+        "use_vllm": device.vllm != "off",
+        "remove_unused_columns": False,
+    }
+    if device.vllm == "colocate":
+        settings.update(vllm_mode="colocate", vllm_gpu_memory_utilization=device.vllm_memory)
+    elif device.vllm == "server":
+        settings.update(vllm_mode="server", vllm_server_base_url=device.vllm_server)
+    return settings
+
+
+def _of_grpo(job: Job) -> dict[str, Any]:
+    train = job.recipe.train
+    return {
+        **_sampling(job),
+        "multi_objective_aggregation": train.aggregation,
+        "scale_rewards": train.scale_rewards,
+        "loss_type": train.loss,
+    }
+
+
+def _of_rloo(job: Job) -> dict[str, Any]:
+    return {**_sampling(job), "normalize_advantages": job.recipe.train.scale_rewards == "batch"}
+
+
+def _of_dpo(job: Job) -> dict[str, Any]:
+    """The sigmoid loss wants better than worse; the sft term keeps the better likely in itself. Nothing is cut off."""
+    return {"loss_type": ["sigmoid", "sft"], "max_length": None}
+
+
+_TRAINERS: dict[str, Callable[[Job], Any]] = {"grpo": _grpo, "rloo": _rloo, "dpo-rerank": _dpo_rerank}
+_ARGUMENTS: dict[str, Callable[[Job], dict[str, Any]]] = {"grpo": _of_grpo, "rloo": _of_rloo, "dpo-rerank": _of_dpo}

@@ -1,0 +1,1 @@
+"""What to train, from scores of the base model's responses alone."""

@@ -1,0 +1,1 @@
+"""The portfolio directory: written so that nothing is lost, read with suspicion."""

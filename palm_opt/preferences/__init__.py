@@ -1,0 +1,1 @@
+"""Preferences: weights on the simplex."""

@@ -1,0 +1,1 @@
+"""The smallest portfolio of a pool, with its proof."""

@@ -1,0 +1,398 @@
+"""Row generation over the simplex: the cheapest portfolio with its proof, or whether one of a given cost exists."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palm_opt.arguments import refusal
+from palm_opt.preferences.simplex import snap, start
+from palm_opt.result import Progress, Settings, Stop
+from palm_opt.solver.backends import Budget, SolveCover, load
+from palm_opt.solver.backends.greedy import solve_cover as greedy
+from palm_opt.solver.cover import DOUBT, Cover, Pool, Witnesses
+from palm_opt.solver.exact import Weight
+from palm_opt.solver.local import LocalSearch
+from palm_opt.solver.outcome import Outcome
+from palm_opt.solver.packing import SizeProof, infeasible
+from palm_opt.solver.quality import Quality, check_quality, everything
+from palm_opt.solver.relaxation import Point, Relaxation
+from palm_opt.solver.separation import separate
+from palm_opt.solver.sweep import sweep
+from palm_opt.solver.tree import Tree
+
+__all__ = ["Callback", "RowGeneration"]
+
+Callback = Callable[[Progress], Any]
+
+_SHORT, _LONG, _SLICE = 10_000, 100_000, 2_000  # steps of local search without success: before, after the bound; a call
+_VIOLATED = 10  # rows that a cover which is no portfolio adds
+_MANY = 3_000  # rows beyond twice the early ones from which those are dropped that do not bind
+_NODES = 20  # nodes of the tree between two looks for a cheaper portfolio
+_ROUNDS, _WINDOW = 400, 25  # pricing rounds at the root; rounds in which the bound must move
+_RESTARTS = 8  # rounds in which the first heuristic covers all rows anew
+
+
+class _Stopped(Exception):
+    """A limit was reached."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop)
+        self.stop = stop
+
+
+class RowGeneration:
+    """Row generation: a cover of the witness weights is a portfolio once no weight is left that it violates.
+
+    Parameters
+    ----------
+    warm : a portfolio to begin with, or ().
+    weights : witness weights to begin with, from an earlier `Outcome`; none: the starting set.
+    size : what is proved already.
+    enough : stop as soon as it is known whether a portfolio of this cost exists; None: find the cheapest.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        backend: str,
+        warm: tuple[int, ...],
+        settings: Settings,
+        callback: Callback | None,
+        weights: Sequence[Weight] = (),
+        size: SizeProof | None = None,
+        enough: int | None = None,
+    ) -> None:
+        if callback is not None and not callable(callback):
+            raise refusal("callback", "a function of a palm_opt.Progress, or None", callback)
+        self.pool, self.backend, self.settings, self.callback = pool, backend, settings, callback
+        self.propose: SolveCover = load(backend)
+        self.warm, self.weights, self.enough = warm, weights, enough
+        self.began = time.monotonic()
+        self.budget = Budget(self.began + settings.time_limit, settings.threads, settings.seed, settings.deterministic)
+        self.rows = Witnesses(pool)
+        self.relaxation = Relaxation(pool, self.rows, settings.seed)
+        self.tree = Tree(pool, self.relaxation, self._improve, self._node)
+        self.local = LocalSearch(pool, self.rows, settings.seed)
+        self.members: tuple[int, ...] = ()
+        self.quality: Quality | None = None
+        self.size = size or SizeProof(Fraction(0))
+        self.claimed: float | None = None
+        self.early = 0  # rows known before the relaxation adds its own
+        self.stop = Stop.FINISHED
+        self.counts = {"rounds": 0, "lps": 0, "pivots": 0, "exact_games": 0, "backend_calls": 0, "backend_nodes": 0}
+
+    # ---- running -------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Run in a worker thread, so that Ctrl-C reaches this one and always gets the incumbent."""
+        failure: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self._generate()
+            except _Stopped as stopped:
+                self.stop = stopped.stop
+            except BaseException as error:  # handed to the caller below
+                failure.append(error)
+
+        worker = threading.Thread(target=work, name="palm_opt.solve", daemon=True)
+        worker.start()
+        patience = math.inf
+        while worker.is_alive() and time.monotonic() < patience:
+            try:
+                worker.join(0.05)
+            except KeyboardInterrupt:
+                self.stop = Stop.INTERRUPTED
+                self.budget.cancel()
+                patience = time.monotonic() + 5.0  # a library that cannot be interrupted is left behind
+        if failure:
+            raise failure[0]
+        bind = self.relaxation.rows if len(self.relaxation.rows) else np.arange(len(self.rows))
+        return Outcome(
+            self.pool,
+            self.members,
+            self.quality,
+            self.size,
+            self.stop,
+            self.claimed,
+            self.backend,
+            self.settings,
+            self.began,
+            tuple(self.rows.integer[row] for row in bind.tolist()),
+            {
+                **self.counts,
+                **self.relaxation.work,
+                "nodes": self.tree.nodes,
+                "steps": self.local.steps,
+                "rows": len(self.rows),
+                "front": len(self.pool.front),
+                "doubtful": self.rows.doubtful,
+            },
+        )
+
+    def _check_limits(self) -> None:
+        if self.callback is not None and self.callback(self._progress()):
+            raise _Stopped(Stop.INTERRUPTED)
+        if self.budget.stop.is_set():
+            raise _Stopped(Stop.INTERRUPTED)
+        if time.monotonic() >= self.budget.deadline:
+            raise _Stopped(Stop.TIME_LIMIT)
+
+    def _progress(self) -> Progress:
+        names = self.pool.values.names
+        return Progress(
+            seconds=time.monotonic() - self.began,
+            rounds=self.counts["rounds"],
+            rows=len(self.rows),
+            incumbent=tuple(names[i] for i in self.members),
+            cost=float(self.pool.cost(self.members)) if self.members else math.inf,
+            lower_bound=float(self.size.bound),
+        )
+
+    # ---- row generation --------------------------------------------------------------------------------------------
+
+    def _generate(self) -> None:
+        self.rows.add(self.weights or start(np.random.default_rng(self.settings.seed), self.pool.values.d))
+        if self._impossible():
+            return
+        if self.backend == "native" and self.pool.values.d <= 2:
+            self._sweep()
+            return
+        instant = everything(self.pool)
+        if instant is not None:
+            self.members, self.quality = instant
+        if self.warm:
+            self._improve(tuple(sorted({*self.warm, *self.pool.required} - self.pool.forbidden)))
+            if self._proved():
+                self.stop = Stop.PROVED
+                return
+        if not self._converge(greedy):
+            return
+        self._record(self.relaxation.ascent())
+        if self.backend != "native":
+            self._trim()
+        if self.backend == "greedy":
+            self._root(0)
+        elif self.backend == "native":
+            self._native()
+        else:
+            self._with_backend()
+        if self._proved():
+            self.stop = Stop.PROVED
+
+    def _sweep(self) -> None:
+        """One or two rewards: the cheapest portfolio and its packing at once."""
+        found = sweep(self.pool)
+        if found.members is None:
+            self.rows.add(found.weights)
+            if not self._impossible():
+                raise AssertionError("the sweep named a weight that is covered")
+            return
+        if not self._improve(found.members):
+            raise AssertionError("the sweep found a portfolio that breaks the promise")
+        shares = tuple(zip(found.weights, found.y or (), strict=True))
+        bound = self.pool.cost(self.pool.required) + sum((share for _, share in shares), Fraction(0))
+        self.size = SizeProof(Fraction(math.ceil(bound)) if self.pool.whole_costs else bound, (("packing", shares),))
+        self.stop = Stop.PROVED
+
+    def _native(self) -> None:
+        """Local search and the linear bound in turn, then branching, until they meet."""
+        if self.weights and self._root(0):
+            return
+        self._local(_SHORT)
+        if not self._root(_ROUNDS):
+            self._forget()
+            self._local(_LONG if self.enough is None else _SHORT)
+            self._close()
+
+    def _with_backend(self) -> None:
+        """Covers from the backend until one is a portfolio; branching proves it, or finds rows that rule it out."""
+        if not self._converge(self.propose):
+            return
+        if not self._root(_ROUNDS):
+            self._close()
+
+    def _root(self, rounds: int) -> bool:
+        """Raise the linear bound by up to so many rounds of new rows; whether it meets the incumbent."""
+        relaxation, pool = self.relaxation, self.pool
+        self.early = len(self.rows)
+        relaxation.begin(self.members)
+        relaxation.move(frozenset(pool.required), pool.forbidden)
+        history: list[float] = []
+        idle = 0
+        for _ in range(rounds + 1):
+            self._check_limits()
+            point = relaxation.solve()
+            history.append(point.value)
+            self._record(point)
+            if self._proved():
+                return True
+            ahead = math.ceil(point.value - 1e-6) - point.value if pool.whole_costs else point.value
+            if len(history) > _WINDOW and point.value - history[-_WINDOW] < 0.02 * max(ahead, 0.05):
+                break
+            idle = 0 if relaxation.price(point) else idle + 1
+            if idle >= 3:
+                break
+        return False
+
+    def _record(self, point: Point) -> None:
+        """Keep the packing of a point if it proves more than is proved."""
+        whole = self.pool.whole_costs
+        goal = math.ceil(point.value - 1e-6) if whole else point.value * (1 - 1e-9)
+        if goal > self.size.bound:
+            bound, leaf = self.relaxation.leaf(point, goal if whole else self.pool.cost(self.members))
+            if bound > self.size.bound:
+                self.size = SizeProof(bound, (leaf,))
+
+    def _close(self) -> None:
+        """Close the gap by branching, one unit of cost at a time where costs are integers."""
+        while not self._proved():
+            goal = self.pool.cost(self.members)
+            if self.enough is not None:
+                goal = min(goal, Fraction(self.enough) + 1)
+            elif self.pool.whole_costs:
+                goal = min(goal, Fraction(self.size.bound) + 1)
+            self.size = self.tree.prove(goal) or self.size
+
+    def _local(self, patience: int) -> None:
+        """Local search for cheaper portfolios until none was found for so many steps."""
+        search = self.local
+        search.start(self.members)
+        unit = Fraction(1) if self.pool.whole_costs else self.pool.cost(self.members) / 10**6
+        left = patience
+        while left > 0 and not self._proved():
+            self._check_limits()
+            before = search.steps
+            found = search.run(float(self.pool.cost(self.members) - unit), _SLICE)
+            left -= search.steps - before + _SLICE // 20
+            if found is not None and self._promising(found) and self._improve(found):
+                left = patience
+
+    def _forget(self) -> None:
+        """Drop the rows found since the relaxation began, but for those that are in it."""
+        kept = np.union1d(self.relaxation.rows, np.arange(self.early))
+        moved = self.rows.keep(kept)
+        self.relaxation.forget(moved)
+        self.local.forget(moved)
+
+    def _promising(self, members: tuple[int, ...]) -> bool:
+        """Whether a quick look finds no weight that members violate; else such weights become rows."""
+        pool = self.pool
+        found = separate((1 - pool.epsilon) * pool.supported, pool.values.array[list(members)], self.settings.threads)
+        self.counts["lps"] += len(pool.supported)
+        self.counts["pivots"] += found.pivots
+        order = np.argsort(-found.regret, kind="stable")
+        bad = order[
+            found.regret[order] > pool.delta + DOUBT * (2 * float(np.abs(pool.values.array).max()) + pool.delta)
+        ]
+        if not len(bad):
+            return True
+        _, first = np.unique(np.round(found.weights[bad], 5), axis=0, return_index=True)
+        before = len(self.rows)
+        self.rows.add(snap(found.weights[bad[np.sort(first)[:_VIOLATED]]]))
+        return len(self.rows) == before  # all known and covered: only the exact check can tell
+
+    def _converge(self, propose: SolveCover) -> bool:
+        """Solve covers and add what they violate until the cover is a portfolio; False if none can exist.
+
+        After `_RESTARTS` rounds of the heuristic a cover is only extended, no longer started anew.
+        """
+        kept: tuple[int, ...] = ()
+        for attempt in itertools.count():
+            self._check_limits()
+            self.counts["rounds"] += 1
+            cover, columns = self._cover()
+            if propose is greedy and attempt > _RESTARTS:
+                cover = dataclasses.replace(cover, fixed=tuple(sorted({*cover.fixed, *kept})))
+            start_columns = tuple(np.flatnonzero(np.isin(columns, self.members)).tolist())
+            answer = propose(cover, start_columns, self.budget)
+            self.counts["backend_nodes"] += answer.nodes
+            if propose is self.propose:
+                self.counts["backend_calls"] += 1
+                self.claimed = max(self.claimed or 0.0, answer.bound)
+            if answer.columns is None:
+                self._check_limits()
+                return not self._impossible()
+            kept = answer.columns
+            if self._improve(tuple(int(columns[j]) for j in answer.columns)):
+                return True
+            if self._impossible():
+                return False
+        raise AssertionError("unreachable")
+
+    def _cover(self) -> tuple[Cover, NDArray[np.int64]]:
+        pool = self.pool
+        fixed = tuple(int(np.searchsorted(pool.columns, i)) for i in pool.required)
+        return Cover(self.rows.coverage(pool.columns), pool.values.costs[pool.columns], fixed), pool.columns
+
+    def _improve(self, members: tuple[int, ...]) -> bool:
+        """Whether members keep the promise: then they may become the incumbent; else rows are added."""
+        if not members:
+            return False
+        quality = check_quality(self.pool, members, self.settings.threads)
+        self.counts["lps"] += quality.games
+        self.counts["pivots"] += quality.pivots
+        self.counts["exact_games"] += quality.exact
+        if quality.kept:
+            if not self.members or self.pool.cost(members) < self.pool.cost(self.members):
+                self.members, self.quality = members, quality
+            return True
+        rows = self.rows.add(quality.violated)
+        if self.rows.coverage(members)[rows].any(axis=1).all():  # snapping lost the violation: take the exact weight
+            exact = self._exact_violation(members)
+            if exact is not None:
+                self.rows.add([exact])
+        return False
+
+    def _exact_violation(self, members: tuple[int, ...]) -> tuple[int, ...] | None:
+        from palm_opt.solver.certify import worst_exact
+
+        value, weight = worst_exact(self.pool, members, self.settings.threads)
+        return weight if value > self.pool.exact.delta else None
+
+    def _impossible(self) -> bool:
+        """Whether some row is covered by no admissible candidate; then that is the proof."""
+        empty = np.flatnonzero(~self.rows.coverage(self.pool.columns).any(axis=1))
+        if len(empty):
+            self.size = infeasible(self.rows.integer[int(empty[0])])
+            self.members, self.quality, self.stop = (), None, Stop.PROVED
+        return bool(len(empty))
+
+    def _trim(self) -> None:
+        """Drop members without which the incumbent still keeps its promise."""
+        for i in sorted(self.members, key=lambda i: -self.pool.values.costs[i]):
+            rest = tuple(j for j in self.members if j != i)
+            if i not in self.pool.required and rest:
+                self._check_limits()
+                self._improve(rest)
+
+    # ---- bounds ----------------------------------------------------------------------------------------------------
+
+    def _proved(self) -> bool:
+        """Whether the incumbent is proved to be cheapest, or what was asked about `enough` is known."""
+        cost = self.pool.cost(self.members) if self.members else math.inf
+        known = self.enough is not None and (cost <= self.enough or self.size.bound > self.enough)
+        return known or (bool(self.members) and cost <= self.size.bound)
+
+    def _node(self) -> bool:
+        """Before every node of the tree: limits, and now and then a look for a cheaper portfolio."""
+        self._check_limits()
+        if self.tree.nodes >= self.settings.node_limit:
+            raise _Stopped(Stop.NODE_LIMIT)
+        cost = self.pool.cost(self.members)
+        if self.tree.nodes % _NODES == _NODES - 1:
+            if len(self.rows) > 2 * self.early + _MANY:
+                self._forget()
+            if self.backend == "native":
+                self._local(_SHORT)
+        return self.pool.cost(self.members) < cost

@@ -1,0 +1,166 @@
+"""Proofs of quality (docs/theory.md, L1) and the certificate that carries them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palm_opt._version import __version__
+from palm_opt.preferences.simplex import snap
+from palm_opt.result import Certificate
+from palm_opt.solver.cover import DOUBT, Pool
+from palm_opt.solver.exact import Weight
+from palm_opt.solver.packing import SizeProof
+from palm_opt.solver.separation import Separation, separate
+
+__all__ = ["Quality", "assemble", "ceil_float", "check_quality", "everything", "games", "prove_quality"]
+
+_GRAINS = (2**20, 2**36, 2**52)  # multipliers are rounded to these, coarse first: short certificates
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Whether a portfolio keeps the promise at every weight.
+
+    kept : whether it does; where floats are in doubt this was decided in rationals.
+    violated : weights at which it does not: floats (m, d), or exact ones where floats cannot tell.
+    regret, weight : the worst regret found, as floats.
+    games : matrix games solved; pivots of them; exact : those solved in rationals.
+    """
+
+    kept: bool
+    violated: NDArray[np.float64] | list[Weight]
+    regret: float
+    weight: NDArray[np.float64]
+    games: int
+    pivots: int
+    exact: int
+
+
+def games(pool: Pool, members: Sequence[int], threads: int = 0, rows: NDArray[np.int64] | None = None) -> Separation:
+    """The games of candidates (all undominated ones by default) against a portfolio."""
+    targets = pool.values.array[pool.front if rows is None else rows]
+    return separate((1 - pool.epsilon) * targets, pool.values.array[list(members)], threads)
+
+
+def check_quality(pool: Pool, members: Sequence[int], threads: int = 0, limit: int = 200) -> Quality:
+    """Whether `members` keep the promise of the pool; if not, up to `limit` weights at which they do not."""
+    found = games(pool, members, threads)
+    worst = int(found.regret.argmax())
+    facts = (float(found.regret[worst]), found.weights[worst], len(pool.front), found.pivots)
+    doubt = DOUBT * (2 * found.weights @ np.abs(pool.values.array).max(axis=0) + pool.delta)
+    order = np.argsort(-found.regret, kind="stable")
+    bad = order[(found.regret > pool.delta + doubt)[order]]
+    if len(bad):
+        return Quality(False, _spread(found.weights[bad], limit), *facts, 0)
+    exact = 0
+    for row in order[(found.regret > pool.delta - doubt)[order]].tolist():
+        i = int(pool.front[row])
+        own = {members.index(i): 1} if i in members else None
+        if not (own and pool.exact.proves(i, members, own)) and _round(pool, i, members, found, row) is None:
+            exact += 1
+            value, weight, _ = pool.exact.game(i, members)
+            if value > pool.exact.delta:
+                return Quality(False, [weight], *facts, exact)
+    return Quality(True, [], *facts, exact)
+
+
+def prove_quality(pool: Pool, members: Sequence[int], threads: int = 0) -> list[list[int]]:
+    """The rows `multipliers` of the certificate of members that keep the promise of the pool."""
+    place = {i: p for p, i in enumerate(members)}
+    front = pool.front.tolist()
+    mixtures = {i: {place[i]: 1} for i in front if i in place and pool.exact.proves(i, members, {place[i]: 1})}
+    rest = [i for i in front if i not in mixtures]
+    found = games(pool, members, threads, np.array(rest)) if rest else None
+    for row, i in enumerate(rest):
+        mixture = _round(pool, i, members, found, row) if found else None
+        mixtures[i] = pool.exact.game(i, members)[2] if mixture is None else mixture
+    multipliers = []
+    for i in front:
+        divisor = math.gcd(*mixtures[i].values())
+        multipliers.append([i, *(x for j, share in sorted(mixtures[i].items()) for x in (j, share // divisor))])
+    return multipliers
+
+
+def everything(pool: Pool) -> tuple[tuple[int, ...], Quality] | None:
+    """All columns as a portfolio, if each undominated candidate is among them and serves itself."""
+    members = tuple(pool.columns.tolist())
+    place = {i: k for k, i in enumerate(members)}
+    front = pool.front.tolist()
+    if not all(i in place and pool.exact.proves(i, members, {place[i]: 1}) for i in front):
+        return None
+    lowest = separate(np.zeros((1, pool.values.d)), pool.values.array[pool.front], 1)  # max over w of -OPT(w)
+    return members, Quality(
+        True,
+        [],
+        pool.epsilon * float(lowest.regret[0]),
+        lowest.weights[0],
+        1,
+        lowest.pivots,
+        0,
+    )
+
+
+def _round(pool: Pool, i: int, members: Sequence[int], found: Separation, row: int) -> dict[int, int] | None:
+    """Integer multipliers for candidate i from the float solution, or None if rounding breaks the promise."""
+    used = found.position[row] >= 0
+    positions, shares = found.position[row][used].tolist(), found.multiplier[row][used]
+    for grain in _GRAINS:
+        units = np.rint(shares * grain).astype(np.int64).tolist()
+        mixture = {j: share for j, share in zip(positions, units, strict=True) if share > 0}
+        if mixture and pool.exact.proves(i, members, mixture):
+            return mixture
+    return None
+
+
+def _spread(weights: NDArray[np.float64], limit: int) -> NDArray[np.float64]:
+    """The first `limit` distinct weights, snapped to the exact grid."""
+    _, first = np.unique(np.round(weights, 7), axis=0, return_index=True)
+    return snap(weights[np.sort(first)[:limit]])
+
+
+def ceil_float(number: Fraction) -> float:
+    """The least float that is at least `number`."""
+    nearest = float(number)
+    return nearest if Fraction(nearest) >= number else math.nextafter(nearest, math.inf)
+
+
+def assemble(
+    pool: Pool,
+    members: Sequence[int],
+    multipliers: list[list[int]],
+    size: SizeProof | None = None,
+    objective: str = "reward",
+) -> Certificate:
+    """The certificate of docs/certificate-format.md; empty `members` for a proof of infeasibility."""
+    values = pool.values
+    bound: dict[str, Any] = {"lower_bound": "0"} if size is None else size.document()
+    scale: Any = values.scale
+    if not isinstance(scale, str):
+        scale = [[float(low).hex(), float(high).hex()] for low, high in scale]
+    return Certificate(
+        {
+            "format": "palm_opt certificate",
+            "version": 1,
+            "kind": "exact",
+            "sha256": values.sha256,
+            "subject": values.subject(),
+            "scale": scale,
+            "objective": objective,
+            "epsilon": pool.epsilon.hex(),
+            "delta": pool.delta.hex(),
+            "required": [values.names[i] for i in pool.required],
+            "forbidden": [values.names[i] for i in sorted(pool.forbidden)],
+            "members": [values.names[i] for i in members],
+            "dominators": pool.dominator.tolist() if members else [],
+            "multipliers": multipliers,
+            **bound,
+            "producer": {"name": "palm_opt", "version": __version__},
+        }
+    )

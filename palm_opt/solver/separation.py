@@ -1,0 +1,124 @@
+"""Separation: the weight where a portfolio serves a candidate worst (docs/theory.md, L1)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from palm_opt import _core
+from palm_opt.arguments import real
+from palm_opt.errors import ProblemError
+from palm_opt.result import Regret
+from palm_opt.solver.exact import game_exact
+from palm_opt.tables.values import ValueMatrix
+
+__all__ = ["Separation", "regret", "separate"]
+
+_CHUNKS = 4  # of the candidates that threads take one after the other
+_PARALLEL_WORK = 300_000  # candidates x members x rewards from which a second thread pays
+
+
+@dataclass(frozen=True)
+class Separation:
+    """Games of many candidates against one portfolio.
+
+    regret : (n,) max over w of target.w - max over members of w.p.
+    weights : (n, d) where it is attained.
+    position, multiplier : (n, d) the members (positions in the portfolio, -1 unused) whose mixture proves it.
+    pivots : simplex pivots done.
+    """
+
+    regret: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    position: NDArray[np.int32]
+    multiplier: NDArray[np.float64]
+    pivots: int
+
+
+def separate(targets: NDArray[np.float64], members: NDArray[np.float64], threads: int = 0) -> Separation:
+    """Solve the games of `targets`, shape (n, d), against `members`, shape (m, d)."""
+    n, d = targets.shape
+    size = float(np.abs(members).max())
+    if not 0.1 <= size <= 10:  # the kernel works at magnitude 1; a power of two scales without rounding
+        unit = 2.0 ** min(1000, -round(math.log2(size or 1.0)))  # twice for denormal numbers
+        found = separate(targets * unit, members * unit, threads) if unit != 1 else _separate(targets, members)
+        return Separation(found.regret / unit, found.weights, found.position, found.multiplier, found.pivots)
+    if n * d * len(members) < _PARALLEL_WORK:
+        return _separate(targets, members)
+    chunks = np.array_split(targets, min(_CHUNKS, n))  # the same for any number of threads: ties come out the same
+    workers = threads or os.cpu_count() or 1
+    run = map if workers == 1 else _threads(workers).map
+    parts = list(run(lambda chunk: _separate(chunk, members), chunks))
+    return Separation(
+        np.concatenate([part.regret for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+        np.concatenate([part.position for part in parts]),
+        np.concatenate([part.multiplier for part in parts]),
+        sum(part.pivots for part in parts),
+    )
+
+
+@cache
+def _threads(workers: int) -> ThreadPoolExecutor:
+    """Threads for kernels that release the GIL, started once."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="palm_opt")
+
+
+def _separate(targets: NDArray[np.float64], members: NDArray[np.float64]) -> Separation:
+    regret, weights, position, multiplier, solved, pivots = _core.game(targets, members)
+    while solved < len(targets):  # a game that did not converge in floats is solved in rationals
+        value, weight, mixture = game_exact(targets[solved].tolist(), members.tolist())
+        regret[solved], weights[solved] = float(value), [float(x) for x in weight]
+        position[solved], multiplier[solved] = -1, 0.0
+        for slot, (j, share) in enumerate(mixture.items()):
+            position[solved, slot], multiplier[solved, slot] = j, float(share)
+        first = solved + 1
+        if first == len(targets):
+            break
+        r, w, p, a, more, steps = _core.game(targets[first:], members)
+        regret[first:], weights[first:], position[first:], multiplier[first:] = r, w, p, a
+        solved, pivots = first + more, pivots + steps
+    return Separation(regret, weights, position, multiplier, pivots)
+
+
+def regret(values: ValueMatrix | ArrayLike, members: Iterable[str | int], epsilon: float = 0.0) -> Regret:
+    """Regret of a portfolio against each candidate, as floats and without a certificate.
+
+    Parameters
+    ----------
+    values : the pool, or an (n, d) array.
+    members : the portfolio; a str is a name, an int a row index.
+    epsilon : relative tolerance, 0 <= epsilon < 1.
+
+    Returns
+    -------
+    Regret : per_candidate[i] = max over w of (1 - epsilon) w.v_i - max over members of w.v, unclipped.
+
+    Raises
+    ------
+    ProblemError : unknown or repeated members, epsilon out of range.
+    """
+    pool = values if isinstance(values, ValueMatrix) else ValueMatrix(values)
+    rows = pool.indices(members)
+    if not rows:
+        raise ProblemError("members: expected at least one candidate")
+    epsilon, _ = check_tolerances(epsilon, 0.0)
+    games = separate(pool.array if epsilon == 0 else (1 - epsilon) * pool.array, pool.array[list(rows)])
+    worst = int(games.regret.argmax())
+    info = {"lps": pool.n, "pivots": games.pivots}
+    return Regret(games.regret, games.weights, float(games.regret[worst]), games.weights[worst], info)
+
+
+def check_tolerances(epsilon: float, delta: float) -> tuple[float, float]:
+    """The tolerances as floats; those outside 0 <= epsilon < 1, 0 <= delta < infinity are refused."""
+    return (
+        real("epsilon", epsilon, "0 <= epsilon < 1", lambda x: 0 <= x < 1),
+        real("delta", delta, "a finite number >= 0", lambda x: 0 <= x < np.inf),
+    )

@@ -1,0 +1,1 @@
+"""Guarantees over prompts, with confidence."""

@@ -1,0 +1,1 @@
+"""What is read: value matrices, scores of reference responses, samples over prompts."""
