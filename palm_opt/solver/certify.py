@@ -15,7 +15,8 @@ from palm_opt.errors import ProblemError
 from palm_opt.result import Certified
 from palm_opt.solver.cover import DOUBT, Pool
 from palm_opt.solver.exact import Weight
-from palm_opt.solver.quality import assemble, ceil_float, check_quality, games, prove_quality
+from palm_opt.solver.quality import assemble, check_quality, games, prove_quality
+from palm_opt.tables.decimals import ceil_float
 from palm_opt.tables.samples import Samples
 from palm_opt.tables.scores import RewardTable
 from palm_opt.tables.values import ValueMatrix

@@ -16,6 +16,7 @@ from palm_opt.errors import ProblemError
 from palm_opt.preferences.simplex import sample
 from palm_opt.solver.exact import ExactValues, Weight, integer_weight
 from palm_opt.solver.separation import check_tolerances, separate
+from palm_opt.tables.decimals import rational
 from palm_opt.tables.values import ValueMatrix
 
 __all__ = ["Cover", "Pool", "Witnesses", "skyline"]
@@ -80,8 +81,8 @@ class Pool:
         if both:
             raise ProblemError(f"candidate {values.names[min(both)]!r} is both required and forbidden")
         self.exact = ExactValues(values, epsilon, delta)
-        order = values.raw * values.signs  # dominance is decided on the numbers given: scaling keeps their order
-        order[:, [factor == 0 for _, factor in values.exact_scale]] = 0.0
+        # dominance is decided on the numbers given: scaling keeps their order
+        order = np.column_stack([column.numbers * float(np.sign(column.factor)) for column in values.columns])
         self._order = order
         self.dominator, self.front = skyline(order)
         self._shadow: NDArray[np.int64] | None = None
@@ -154,7 +155,7 @@ class Pool:
         """Exact cost of a portfolio."""
         if self.values.unit_costs:
             return Fraction(len(rows))
-        return sum((Fraction(float(self.values.costs[i])) for i in rows), Fraction(0))
+        return sum((rational(self.values.costs[i]) for i in rows), Fraction(0))
 
 
 class Witnesses:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,9 @@ from palm_opt.solver.cover import DOUBT, Pool
 from palm_opt.solver.exact import Weight
 from palm_opt.solver.packing import SizeProof
 from palm_opt.solver.separation import Separation, separate
+from palm_opt.tables import scales
 
-__all__ = ["Quality", "assemble", "ceil_float", "check_quality", "everything", "games", "prove_quality"]
+__all__ = ["Quality", "assemble", "check_quality", "everything", "games", "prove_quality"]
 
 _GRAINS = (2**20, 2**36, 2**52)  # multipliers are rounded to these, coarse first: short certificates
 
@@ -125,12 +125,6 @@ def _spread(weights: NDArray[np.float64], limit: int) -> NDArray[np.float64]:
     return snap(weights[np.sort(first)[:limit]])
 
 
-def ceil_float(number: Fraction) -> float:
-    """The least float that is at least `number`."""
-    nearest = float(number)
-    return nearest if Fraction(nearest) >= number else math.nextafter(nearest, math.inf)
-
-
 def assemble(
     pool: Pool,
     members: Sequence[int],
@@ -141,20 +135,17 @@ def assemble(
     """The certificate of docs/certificate-format.md; empty `members` for a proof of infeasibility."""
     values = pool.values
     bound: dict[str, Any] = {"lower_bound": "0"} if size is None else size.document()
-    scale: Any = values.scale
-    if not isinstance(scale, str):
-        scale = [[float(low).hex(), float(high).hex()] for low, high in scale]
     return Certificate(
         {
             "format": "palm_opt certificate",
-            "version": 1,
+            "version": 2,
             "kind": "exact",
             "sha256": values.sha256,
             "subject": values.subject(),
-            "scale": scale,
+            "scale": scales.written(values.scale),
             "objective": objective,
-            "epsilon": pool.epsilon.hex(),
-            "delta": pool.delta.hex(),
+            "epsilon": repr(pool.epsilon),
+            "delta": repr(pool.delta),
             "required": [values.names[i] for i in pool.required],
             "forbidden": [values.names[i] for i in sorted(pool.forbidden)],
             "members": [values.names[i] for i in members],

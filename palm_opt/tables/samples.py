@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from palm_opt.arguments import integer, items, refusal, repeated
 from palm_opt.checker import certificate
 from palm_opt.errors import ProblemError
 from palm_opt.tables import samples_files as files
+from palm_opt.tables.decimals import rational
 from palm_opt.tables.samples_files import Ranges
 from palm_opt.tables.values import ValueMatrix
 
@@ -311,7 +311,7 @@ class Samples:
 def _selects(names: Sequence[str], share: float, seed: int) -> NDArray[np.bool_]:
     """Which units choose: the first 64 bits of a hash of seed and name are below `share` of their range."""
     head = b"palm_opt split 1\n" + str(seed).encode() + b"\n"
-    limit = Fraction(share) * 2**64
+    limit = rational(share) * 2**64
     return np.array(
         [
             int.from_bytes(hashlib.sha256(head + name.encode("utf-8", "surrogatepass")).digest()[:8], "big") < limit
