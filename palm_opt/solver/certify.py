@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from palm_opt.checker import certificate as checker
 from palm_opt.errors import ProblemError
 from palm_opt.result import Certified
-from palm_opt.solver.cover import DOUBT, Pool
+from palm_opt.solver.cover import Pool
 from palm_opt.solver.exact import Weight
-from palm_opt.solver.quality import assemble, check_quality, games, prove_quality
+from palm_opt.solver.quality import assemble, at_least, at_most, check_quality, games, prove_quality
 from palm_opt.tables.decimals import ceil_float
 from palm_opt.tables.samples import Samples
 from palm_opt.tables.scores import RewardTable
@@ -79,8 +79,7 @@ def certify(
 def worst_exact(pool: Pool, rows: tuple[int, ...], threads: int = 0) -> tuple[Fraction, Weight]:
     """The exact worst regret (before delta) and a weight where it is attained."""
     found = games(pool, rows, threads)
-    doubt = DOUBT * 2 * float(np.abs(pool.values.array).max())
-    near = np.flatnonzero(found.regret >= found.regret.max() - doubt)
+    near = np.flatnonzero(at_most(pool, rows, found) >= at_least(pool, rows, found).max())
     exact = [pool.exact.game(int(pool.front[row]), rows) for row in near]
     value, weight, _ = max(exact, key=lambda game: game[0])
     return value, weight

@@ -19,9 +19,10 @@ from palm_opt.solver.separation import check_tolerances, separate
 from palm_opt.tables.decimals import rational
 from palm_opt.tables.values import ValueMatrix
 
-__all__ = ["Cover", "Pool", "Witnesses", "skyline"]
+__all__ = ["DOUBT", "TINY", "Cover", "Pool", "Witnesses", "skyline"]
 
 DOUBT = 1e-9  #: comparisons with a relative slack below this are decided in exact arithmetic
+TINY = 1e-300  #: and so are those with an absolute slack below this: there products of floats lose their digits
 
 
 def skyline(
@@ -250,7 +251,7 @@ class Witnesses:
 
     def _exact_best(self, weight: Weight, w: NDArray[np.float64], opt: float) -> int:
         products = self._front_values @ w
-        near = np.flatnonzero(products >= opt - DOUBT * 2 * float(w @ self._size))
+        near = np.flatnonzero(products >= opt - DOUBT * 2 * float(w @ self._size) - TINY)
         return self.pool.exact.best(weight, [int(i) for i in self.pool.front[near]])
 
     def _decide(self, candidates: Sequence[int], first: int, last: int) -> NDArray[np.bool_]:
@@ -259,7 +260,7 @@ class Witnesses:
             return np.zeros((last - first, len(candidates)), dtype=bool)
         weights, opt = self.floats[first:last], self._opt[first:last]
         threshold = (1 - pool.epsilon) * opt - pool.delta
-        doubt = DOUBT * (2 * weights @ self._size + pool.delta)
+        doubt = DOUBT * (2 * weights @ self._size + pool.delta) + TINY
         state = _core.coverage(pool.values.array[list(candidates)], weights, threshold - doubt, threshold + doubt)
         for j, k in np.argwhere(state == 2):
             row = first + int(j)

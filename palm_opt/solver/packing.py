@@ -60,7 +60,7 @@ def exact_packing(
     """Multiples of 1 / unit near y that satisfy every column of coverage, shape (rows, columns), exactly."""
     different, which = np.unique(costs, return_inverse=True)
     room = np.array([min(int(rational(cost) * unit), _MOST) for cost in different.tolist()], dtype=np.int64)[which]
-    units = np.rint(np.clip(y * float(unit), 0.0, _MOST / len(y))).astype(np.int64)
+    units = np.rint(np.clip(y * float(unit), 0.0, _MOST / max(1, len(y)))).astype(np.int64)
     units[coverage[:, room == 0].any(axis=1)] = 0  # rows that a free candidate covers carry nothing
     for _ in range(200):
         load = units @ coverage  # int64, exact
@@ -111,7 +111,7 @@ def packing_leaf(
 def _units(costs: NDArray[np.float64]) -> list[Fraction]:
     """The grids of multipliers, in units of the largest cost where that is far from 1."""
     _, exponent = math.frexp(float(costs.max(initial=0.0)))
-    shift = exponent if abs(exponent) > _USUAL else 0
+    shift = max(exponent, -900) if abs(exponent) > _USUAL else 0  # float64 holds 2^40 times 2^900
     return [unit / Fraction(2) ** shift for unit in _UNITS]
 
 

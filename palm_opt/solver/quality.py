@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from palm_opt._version import __version__
 from palm_opt.preferences.simplex import snap
 from palm_opt.result import Certificate
-from palm_opt.solver.cover import DOUBT, Pool
+from palm_opt.solver.cover import DOUBT, TINY, Pool
 from palm_opt.solver.exact import Weight
 from palm_opt.solver.packing import SizeProof
 from palm_opt.solver.separation import Separation, separate
 from palm_opt.tables import scales
 
-__all__ = ["Quality", "assemble", "check_quality", "everything", "games", "prove_quality"]
+__all__ = ["Quality", "assemble", "at_least", "at_most", "check_quality", "everything", "games", "prove_quality"]
 
 _GRAINS = (2**20, 2**36, 2**52)  # multipliers are rounded to these, coarse first: short certificates
+
+_CELLS = 1 << 22  # products held at a time
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,14 @@ def check_quality(pool: Pool, members: Sequence[int], threads: int = 0, limit: i
     found = games(pool, members, threads)
     worst = int(found.regret.argmax())
     facts = (float(found.regret[worst]), found.weights[worst], len(pool.front), found.pivots)
-    doubt = DOUBT * (2 * found.weights @ np.abs(pool.values.array).max(axis=0) + pool.delta)
     order = np.argsort(-found.regret, kind="stable")
-    bad = order[(found.regret > pool.delta + doubt)[order]]
+    over = order[(found.regret > pool.delta)[order]]
+    bad = over[at_least(pool, members, found, over) > pool.delta * (1 + DOUBT)]
     if len(bad):
         return Quality(False, _spread(found.weights[bad], limit), *facts, 0)
+    sure = at_most(pool, members, found) < pool.delta * (1 - DOUBT)
     exact = 0
-    for row in order[(found.regret > pool.delta - doubt)[order]].tolist():
+    for row in order[~sure[order]].tolist():
         i = int(pool.front[row])
         own = {members.index(i): 1} if i in members else None
         if not (own and pool.exact.proves(i, members, own)) and _round(pool, i, members, found, row) is None:
@@ -69,6 +72,31 @@ def check_quality(pool: Pool, members: Sequence[int], threads: int = 0, limit: i
             if value > pool.exact.delta:
                 return Quality(False, [weight], *facts, exact)
     return Quality(True, [], *facts, exact)
+
+
+def at_least(
+    pool: Pool, members: Sequence[int], found: Separation, rows: NDArray[np.int64] | slice = slice(None)
+) -> NDArray[np.float64]:
+    """What the regret of some games of undominated rows is at least: it is attained at the weights found."""
+    array, weights, front = pool.values.array, found.weights[rows], pool.front[rows]
+    served, size = array[list(members)].T, np.abs(array).max(axis=0)
+    best = np.empty(len(front))
+    step = max(1, _CELLS // len(members))
+    for first in range(0, len(front), step):
+        best[first : first + step] = (weights[first : first + step] @ served).max(axis=1)
+    own = (1 - pool.epsilon) * np.einsum("ik,ik->i", weights, array[front])
+    low: NDArray[np.float64] = own - best - DOUBT * 2 * (weights @ size) - TINY
+    return low
+
+
+def at_most(pool: Pool, members: Sequence[int], found: Separation) -> NDArray[np.float64]:
+    """What the regret of the games of all undominated rows is at most: the multipliers found prove it."""
+    array, share = pool.values.array, np.where(found.position >= 0, found.multiplier, 0.0)
+    share = share / share.sum(axis=1, keepdims=True)
+    mixed = np.einsum("is,isk->ik", share, array[np.array(members)[found.position]])
+    above = (1 - pool.epsilon) * array[pool.front] - mixed + DOUBT * 2 * np.abs(array).max(axis=0)
+    high: NDArray[np.float64] = above.max(axis=1) + TINY
+    return high
 
 
 def prove_quality(pool: Pool, members: Sequence[int], threads: int = 0) -> list[list[int]]:

@@ -29,6 +29,7 @@ __all__ = ["Scale", "ValueMatrix"]
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _PLAIN = re.compile(r"[0-9eE.+\- \t]*")
 _MODERATE = 1e301  # of the scaled values in size: their sums and differences must not overflow
+_DEAREST = 1e12  # cost: solvers add costs up as floats
 _LARGEST = 2**31  # bytes of a file once unpacked: a small compressed file must not exhaust the memory
 
 
@@ -352,6 +353,8 @@ def _costs(costs: ArrayLike | None, n: int) -> NDArray[np.float64]:
         raise ProblemError(f"costs: expected shape ({n},), one per candidate, got {result.shape}")
     for i in np.flatnonzero(~(np.isfinite(result) & (result >= 0)))[:1]:
         raise ProblemError(f"costs: entry {i} is {result[i]}, expected a finite number >= 0")
+    for i in np.flatnonzero(result > _DEAREST)[:1]:
+        raise ProblemError(f"costs: entry {i} is {result[i]}, expected at most {_DEAREST:g}; choose a larger unit")
     return result
 
 
