@@ -79,7 +79,7 @@ def certify(
 def worst_exact(pool: Pool, rows: tuple[int, ...], threads: int = 0) -> tuple[Fraction, Weight]:
     """The exact worst regret (before delta) and a weight where it is attained."""
     found = games(pool, rows, threads)
-    near = np.flatnonzero(at_most(pool, rows, found) >= at_least(pool, rows, found).max())
+    near = np.flatnonzero(at_most(pool, rows, found) >= at_least(pool, rows, found, np.arange(len(pool.front))).max())
     exact = [pool.exact.game(int(pool.front[row]), rows) for row in near]
     value, weight, _ = max(exact, key=lambda game: game[0])
     return value, weight

@@ -174,6 +174,7 @@ class Witnesses:
         self._best: list[int] = []  # exact OPT in units of 1 / denominator
         self._front_values = pool.values.array[pool.front]
         self._size = np.abs(pool.values.array).max(axis=0)
+        self._tiny = TINY + 1e-320 * float(self._size.sum())  # weights below 1e-308 have few digits
         self._matrix = np.zeros((0, 0), dtype=bool)  # (capacity, capacity)
         self._columns: list[int] = []
         self._place = np.full(pool.values.n, -1, dtype=np.int64)  # candidate -> column of the matrix
@@ -251,7 +252,7 @@ class Witnesses:
 
     def _exact_best(self, weight: Weight, w: NDArray[np.float64], opt: float) -> int:
         products = self._front_values @ w
-        near = np.flatnonzero(products >= opt - DOUBT * 2 * float(w @ self._size) - TINY)
+        near = np.flatnonzero(products >= opt - DOUBT * 2 * float(w @ self._size) - self._tiny)
         return self.pool.exact.best(weight, [int(i) for i in self.pool.front[near]])
 
     def _decide(self, candidates: Sequence[int], first: int, last: int) -> NDArray[np.bool_]:
@@ -260,7 +261,7 @@ class Witnesses:
             return np.zeros((last - first, len(candidates)), dtype=bool)
         weights, opt = self.floats[first:last], self._opt[first:last]
         threshold = (1 - pool.epsilon) * opt - pool.delta
-        doubt = DOUBT * (2 * weights @ self._size + pool.delta) + TINY
+        doubt = DOUBT * (2 * weights @ self._size + pool.delta) + self._tiny
         state = _core.coverage(pool.values.array[list(candidates)], weights, threshold - doubt, threshold + doubt)
         for j, k in np.argwhere(state == 2):
             row = first + int(j)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.solver.cover import Pool
+from palm_opt.solver.cover import TINY, Pool
 from palm_opt.solver.exact import Weight
 from palm_opt.tables.decimals import rational
 
@@ -205,9 +205,9 @@ class _Ends:
         values, keep = pool.values.array, 1 - pool.epsilon
         size = float(np.abs(values).max())
         delta = min(pool.delta, 4 * size)  # from 2 * size on everything is covered
+        error = _ERROR * (size + delta) + TINY
         if size < 1e-200:  # a power of two scales without rounding, away from the denormal numbers
-            values, size, delta = values * 2.0**1000, size * 2.0**1000, delta * 2.0**1000
-        error = _ERROR * (size + delta)
+            values, delta, error = values * 2.0**1000, delta * 2.0**1000, error * 2.0**1000
         ends = {
             True: _last_floats(values[hull], values[pool.columns], keep, delta, error),
             False: _last_floats(values[hull[::-1], ::-1], values[pool.columns, ::-1], keep, delta, error),
@@ -333,7 +333,7 @@ def _hull(pool: Pool) -> list[int]:
     order = np.lexsort([points[:, 1], -points[:, 0]])
     rows = pool.front[order].tolist()
     x, y = points[order, 0].tolist(), points[order, 1].tolist()
-    wrong_x, wrong_y = (_POINT * np.abs(points).max(axis=0)).tolist()
+    wrong_x, wrong_y = (_POINT * np.abs(points).max(axis=0) + 1e-322).tolist()
     chain: list[int] = []
     for p in range(len(rows)):
         while len(chain) > 1:
