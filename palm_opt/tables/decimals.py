@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 __all__ = ["ceil_float", "integer", "places", "rational"]
 
 _DIGITS = 17  # significant decimal digits that a float64 needs at most
-_SHORT = 1e15  # below it an integer over a power of ten up to 10^22 is the only decimal so short near its float64
+_SHORT_DIGITS = 15
+_SHORT = 10.0**_SHORT_DIGITS  # below it an integer over a power of ten up to 10^22 is the only decimal so short near its float64
 _PEEK = 1_000  # numbers looked at before all are
 
 
@@ -32,25 +33,22 @@ def ceil_float(number: Fraction) -> float:
 
 
 def places(numbers: NDArray[np.float64]) -> int:
-    """Decimal places that suffice for all `numbers`, at least 1; the least where 15 digits write each."""
+    """Decimal places that suffice for all `numbers`, at least 1; nearly the least where 15 digits write each."""
     sizes = np.abs(numbers[numbers != 0])
-    if not len(sizes) or len(_longer(sizes[:_PEEK], 15)[1]) == 0:
-        least, sizes = _longer(sizes, 15)
+    for count in range(1, _SHORT_DIGITS + 1):
+        if not len(_longer(sizes[:_PEEK], count)):
+            sizes = _longer(sizes, count)
         if not len(sizes):
-            return max(1, least)
+            return count
     smallest = Decimal(repr(float(sizes.min()))).adjusted()
-    return max(15, _DIGITS - 1 - smallest)
+    return max(_SHORT_DIGITS, _DIGITS - 1 - smallest)
 
 
-def _longer(sizes: NDArray[np.float64], most: int) -> tuple[int, NDArray[np.float64]]:
-    """The least number of places, up to `most`, that short decimals need, and the sizes that are none."""
-    for count in range(most + 1):
-        with np.errstate(over="ignore"):
-            whole = np.rint(np.minimum(sizes * 10.0**count, _SHORT))
-        sizes = sizes[(whole >= _SHORT) | (whole / 10.0**count != sizes)]
-        if not len(sizes):
-            return count, sizes
-    return most, sizes
+def _longer(sizes: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """The sizes that are no decimals of at most 15 digits with so many places."""
+    with np.errstate(over="ignore"):
+        whole = np.rint(np.minimum(sizes * 10.0**count, _SHORT))
+    return sizes[(whole >= _SHORT) | (whole / 10.0**count != sizes)]
 
 
 def integer(number: float, count: int) -> int:
