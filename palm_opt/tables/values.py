@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from palm_opt import arguments, storage
-from palm_opt.checker import certificate
+from palm_opt import arguments, checker, storage
 from palm_opt.errors import ProblemError
 
 __all__ = ["Scale", "ValueMatrix"]
@@ -259,8 +258,8 @@ class ValueMatrix:
         return result
 
     @cached_property
-    def _problem(self) -> certificate.Problem:
-        return certificate.Problem(
+    def _problem(self) -> checker.Problem:
+        return checker.Problem(
             names=list(self.names),
             rewards=list(self.rewards),
             values=self.raw.data,
@@ -268,7 +267,7 @@ class ValueMatrix:
             scale=self.scale if isinstance(self.scale, str) else [(low, high) for low, high in self.scale],
         )
 
-    def problem(self) -> certificate.Problem:
+    def problem(self) -> checker.Problem:
         """The canonical problem as the certificate checker sees it."""
         return self._problem
 
