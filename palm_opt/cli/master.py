@@ -61,7 +61,7 @@ def _from_options(file: Path, options: Mapping[str, Any]) -> Pool:
 
 
 def _from_certificate(file: Path, source: Path) -> tuple[Pool, Any]:
-    from palm_opt.checker import certificate as checker
+    from palm_opt import checker
     from palm_opt.errors import ProblemError
     from palm_opt.solver.cover import Pool
     from palm_opt.tables.values import ValueMatrix

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt import checker
 from palm_opt.arguments import integer, real, refusal
-from palm_opt.checker import certificate as checker
 from palm_opt.errors import InvalidCertificate
 from palm_opt.planning.gibbs import check_beta, gibbs, jackknife, rounding
 from palm_opt.planning.planned import Plan, Planned

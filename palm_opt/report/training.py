@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.report.figures import FAINT, INK, _colour, _drawing, _figure, _label, gap_figure
 from palm_opt.report.search_figures import coverage_figure, replay
 from palm_opt.report.wording import REFERENCES, at_least, on_new_prompts, promise, stopped

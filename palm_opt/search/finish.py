@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt import checker
 from palm_opt._version import __version__
-from palm_opt.checker import certificate as checker
 from palm_opt.result import Certificate
 from palm_opt.search.asking import Asking
 from palm_opt.search.conditional import answered_part, corner_part

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.errors import ProblemError
 from palm_opt.result import Certified
 from palm_opt.solver.cover import Pool

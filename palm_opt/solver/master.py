@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from palm_opt import checker
 from palm_opt.arguments import integer
-from palm_opt.checker import certificate as checker
 from palm_opt.errors import BackendNotFound, ProblemError
 from palm_opt.preferences.simplex import start
 from palm_opt.solver.cover import Cover, Pool, Witnesses

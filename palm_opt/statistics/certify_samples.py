@@ -12,9 +12,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt import checker
 from palm_opt._version import __version__
 from palm_opt.arguments import integer, items, real, refusal
-from palm_opt.checker import certificate as checker
 from palm_opt.errors import InvalidCertificate, ProblemError
 from palm_opt.result import Certificate, Settings
 from palm_opt.solver.separation import check_tolerances

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from palm_opt import checker
 from palm_opt.arguments import integer, items, refusal, repeated
-from palm_opt.checker import certificate
 from palm_opt.errors import ProblemError
 from palm_opt.tables import samples_files as files
 from palm_opt.tables.decimals import rational
@@ -217,8 +217,8 @@ class Samples:
         return ValueMatrix(self.unit_means(chosen).mean(axis=0), names=self.names, rewards=self.rewards)
 
     @cached_property
-    def _subject(self) -> certificate.Samples:
-        return certificate.Samples(
+    def _subject(self) -> checker.Samples:
+        return checker.Samples(
             rewards=list(self.rewards),
             candidates=list(self.names),
             prompts=list(self.prompts),
@@ -228,7 +228,7 @@ class Samples:
             candidate_of=self.candidate_of.tolist(),
         )
 
-    def problem(self) -> certificate.Samples:
+    def problem(self) -> checker.Samples:
         """The samples as the certificate checker sees them."""
         return self._subject
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from palm_opt import checker
 from palm_opt.arguments import items
-from palm_opt.checker import certificate
 from palm_opt.errors import ProblemError
 from palm_opt.tables.scores_files import Arrays, Columns, Rows, Source, read_csv, read_npz, read_parquet
 from palm_opt.tables import scales
@@ -218,12 +218,12 @@ class RewardTable:
         """Scores (rows, d) and log weights as in the file, block by block."""
         yield from self._rows.slices(self._bounds(rows))
 
-    def problem(self) -> certificate.Scores:
+    def problem(self) -> checker.Scores:
         """The scores as the certificate checker sees them: all in memory."""
         parts = list(self.raw())
         values = np.concatenate([np.asarray(scores, dtype=np.float64) for scores, _ in parts])
         weights = [w for _, w in parts if w is not None]
-        return certificate.Scores(
+        return checker.Scores(
             rewards=list(self.rewards),
             counts=self.counts.tolist(),
             values=np.ascontiguousarray(values).data,

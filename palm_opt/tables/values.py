@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from palm_opt import arguments, storage
-from palm_opt.checker import certificate
+from palm_opt import arguments, checker, storage
 from palm_opt.errors import ProblemError
 from palm_opt.tables import scales
 from palm_opt.tables.decimals import rational
@@ -249,8 +248,8 @@ class ValueMatrix:
         return [(rational(c.numbers[i]) - c.offset) * c.factor for c in self.columns]
 
     @cached_property
-    def _problem(self) -> certificate.Problem:
-        return certificate.Problem(
+    def _problem(self) -> checker.Problem:
+        return checker.Problem(
             names=list(self.names),
             rewards=list(self.rewards),
             values=self.raw.data,
@@ -258,7 +257,7 @@ class ValueMatrix:
             scale=list(self.scale),
         )
 
-    def problem(self) -> certificate.Problem:
+    def problem(self) -> checker.Problem:
         """The canonical problem as the certificate checker sees it."""
         return self._problem
 
