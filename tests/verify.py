@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
@@ -38,11 +38,6 @@ def exact_rows(values: palm.ValueMatrix) -> list[list[Fraction]]:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def dot(weight: Sequence[int] | Sequence[Fraction], row: list[Fraction]) -> Fraction:
-    """w.v"""
-    return sum((w * x for w, x in zip(weight, row, strict=True)), Fraction(0))
-
-
 def verify_certificate(document: dict[str, Any], values: palm.ValueMatrix) -> Fraction | float:
     """Every claim of an exact certificate, from the definitions; returns the lower bound that it proves."""
     rows, place = exact_rows(values), {name: i for i, name in enumerate(values.names)}
@@ -52,7 +47,7 @@ def verify_certificate(document: dict[str, Any], values: palm.ValueMatrix) -> Fr
     assert not set(forbidden) & set(members)
     own = {row[0]: list(zip(row[1::2], row[2::2], strict=True)) for row in document["multipliers"]}
     for i in range(values.n if members else 0):
-        assert (document["dominators"][i] < 0) == (i in own)
+        assert (document["dominators"][i] < 0) == (i in own)  # a dominator has multipliers of its own here
         if i not in own:
             j = document["dominators"][i]
             assert j in own and all(a >= b for a, b in zip(rows[j], rows[i], strict=True))
@@ -64,11 +59,13 @@ def verify_certificate(document: dict[str, Any], values: palm.ValueMatrix) -> Fr
     if proof is None:
         assert document["lower_bound"] == "0"
         return Fraction(0)
-    weights = [[Fraction(x, sum(w)) for x in w] for w in proof["weights"]]
+    common = math.lcm(keep.denominator, delta.denominator, *(x.denominator for row in rows for x in row))
+    whole_rows = [[int(x * common) for x in row] for row in rows]
     covers = []
-    for w in weights:
-        products = [dot(w, row) for row in rows]
-        covers.append({i for i, x in enumerate(products) if x >= keep * max(products) - delta})
+    for w in proof["weights"]:
+        products = [sum(a * x for a, x in zip(w, row, strict=True)) for row in whole_rows]
+        needed = math.ceil(keep * max(products) - delta * common * sum(w))
+        covers.append({i for i, x in enumerate(products) if x >= needed})
     nodes = proof.get("nodes") or [["packing", list(enumerate(proof["y"]))]]
     free = frozenset(range(values.n)) - {*required, *forbidden}
     whole = all(float(values.costs[i]).is_integer() for i in range(values.n) if i not in forbidden)
