@@ -2,10 +2,10 @@
 
     python -m bench.decimals --count 10000 --out bench/results/decimals.md
 
-Values are hundredths from 0 to 1 (some from -0.4 on, some with one decimal), tolerances hundredths too: ties are common.
-A set is a portfolio if it covers every weight at which d - 1 of the equations w.(v_i - v_j) = 0, w_k = 0 hold: regret is
-convex between them. That is decided in 64-bit integers without a tolerance, and the least size is found by trying all
-2^n sets.
+Values are hundredths from 0 to 1 (some from -0.4 on, some with one decimal), tolerances hundredths too: ties are
+common. A set is a portfolio if it covers every weight at which d - 1 of the equations w.(v_i - v_j) = 0, w_k = 0 hold:
+regret is convex between them. That is decided in 64-bit integers without a tolerance, and the least size is found by
+trying all 2^n sets.
 """
 
 from __future__ import annotations

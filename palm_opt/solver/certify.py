@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -155,19 +156,15 @@ def read_subject(path: str | Path, document: checker.Document) -> checker.Subjec
     """Read the file that a certificate is about; a CSV without anything but the checker."""
     if Path(path).suffix.lower() not in (".parquet", ".npz"):
         return checker.read_subject(path, document)
-    subject, scale = document["subject"], document.get("scale", "none")  # of answers there is none
+    subject, rewards = document["subject"], document["subject"]["rewards"]
     if document["kind"] == "statistical":
-        return Samples.read(path, _pairs(document["ranges"]), subject["rewards"], scale=scale).problem()
-    if not isinstance(scale, str):
-        scale = _pairs(scale)
+        return Samples.read(
+            path, (0.0, 1.0), rewards
+        ).problem()  # nothing is clipped in it
     if document["kind"] == "exact":
-        read = ValueMatrix.read(path, id=subject["id"], rewards=subject["rewards"], cost=subject["cost"], scale=scale)
-        return read.problem()
+        values = ValueMatrix.read(path, id=subject["id"], rewards=rewards, cost=subject["cost"])
+        return dataclasses.replace(values.problem(), scale=document["scale"])
     if subject["type"] == "scores":
         columns = {"prompt": subject["prompt"], "log_weight": subject["log_weight"]}
-        return RewardTable.read(path, subject["rewards"], **columns, scale=scale).problem()
+        return dataclasses.replace(RewardTable.read(path, rewards, **columns).problem(), scale=document["scale"])
     raise ProblemError(f"{path}: answers are checked against a CSV file; export this one first")
-
-
-def _pairs(ranges: Iterable[tuple[str, str]]) -> list[tuple[float, float]]:
-    return [(float.fromhex(low), float.fromhex(high)) for low, high in ranges]

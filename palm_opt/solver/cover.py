@@ -58,6 +58,7 @@ class Pool:
 
     Attributes
     ----------
+    numbers : (n, d) the numbers before scaling, higher is better: exactly in the order of the values.
     front : undominated rows: OPT and quality need no others.
     dominator : (n,) an undominated row at least as good, or -1.
     required, forbidden : rows.
@@ -83,9 +84,8 @@ class Pool:
             raise ProblemError(f"candidate {values.names[min(both)]!r} is both required and forbidden")
         self.exact = ExactValues(values, epsilon, delta)
         # dominance is decided on the numbers given: scaling keeps their order
-        order = np.column_stack([column.numbers * float(np.sign(column.factor)) for column in values.columns])
-        self._order = order
-        self.dominator, self.front = skyline(order)
+        self.numbers = np.column_stack([column.numbers * float(np.sign(column.factor)) for column in values.columns])
+        self.dominator, self.front = skyline(self.numbers)
         self._shadow: NDArray[np.int64] | None = None
         self._revealed: dict[tuple[int, frozenset[int]], NDArray[np.int64]] = {}
         self.columns = self.selectable(self.forbidden)
@@ -107,7 +107,7 @@ class Pool:
         if self.values.unit_costs and allowed[self.front].all():
             best = self.front
         elif len(rows):
-            above, front = skyline(self._order[rows], self.values.costs[rows])
+            above, front = skyline(self.numbers[rows], self.values.costs[rows])
             best, shadow = rows[front], np.full(self.values.n, -1, dtype=np.int64)
             shadow[rows] = np.where(above >= 0, rows[above], -1)
         if self._shadow is None:
@@ -122,7 +122,7 @@ class Pool:
         if found is None:
             rows = np.setdiff1d(rows, np.fromiter(key[1] | self.forbidden, dtype=np.int64))
             if len(rows):
-                rows = rows[skyline(self._order[rows], self.values.costs[rows])[1]]
+                rows = rows[skyline(self.numbers[rows], self.values.costs[rows])[1]]
             found = self._revealed[key] = rows
         return found
 

@@ -7,9 +7,6 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-import numpy as np
-from numpy.typing import NDArray
-
 from palm_opt.tables.decimals import integer, places, rational
 from palm_opt.tables.values import ValueMatrix
 

@@ -91,9 +91,7 @@ def _attained(
     return own - best, DOUBT * 2 * (weights @ np.abs(array).max(axis=0)) + TINY
 
 
-def at_least(
-    pool: Pool, members: Sequence[int], found: Separation, rows: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def at_least(pool: Pool, members: Sequence[int], found: Separation, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """What the regret of the games of some undominated rows is at least: it is attained at the weights found."""
     regret, doubt = _attained(pool, members, found, rows)
     low: NDArray[np.float64] = regret - doubt

@@ -330,7 +330,7 @@ def _top(hull: list[Line], numerator: int, denominator: int, h: int) -> int:
 def _hull(pool: Pool) -> list[int]:
     """The rows that are best for some weight, strictly convex, from t = 0 to t = 1 (monotone chain, Andrew 1979)."""
     points = pool.values.array[pool.front]
-    order = np.lexsort([points[:, 1], -points[:, 0]])
+    order = np.argsort(-pool.numbers[pool.front, 0], kind="stable")
     rows = pool.front[order].tolist()
     x, y = points[order, 0].tolist(), points[order, 1].tolist()
     wrong_x, wrong_y = (_POINT * np.abs(points).max(axis=0) + 1e-322).tolist()

@@ -13,7 +13,7 @@ __all__ = ["ceil_float", "integer", "places", "rational"]
 
 _DIGITS = 17  # significant decimal digits that a float64 needs at most
 _SHORT_DIGITS = 15
-_SHORT = 10.0**_SHORT_DIGITS  # below it an integer over a power of ten up to 10^22 is the only decimal so short near its float64
+_SHORT = 10.0**_SHORT_DIGITS  # a float64 near an integer below it, over a power of ten up to 10^22, means just that
 _PEEK = 1_000  # numbers looked at before all are
 
 

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from palm_opt import checker
 from palm_opt.arguments import items
 from palm_opt.errors import ProblemError
-from palm_opt.tables.scores_files import Arrays, Columns, Rows, Source, read_csv, read_npz, read_parquet
 from palm_opt.tables import scales
 from palm_opt.tables.scales import Scale
+from palm_opt.tables.scores_files import Arrays, Columns, Rows, Source, read_csv, read_npz, read_parquet
 from palm_opt.tables.values import _check_labels
 
 __all__ = ["Block", "RewardTable"]

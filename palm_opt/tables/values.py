@@ -219,7 +219,8 @@ class ValueMatrix:
         return bool(np.all(self.costs == 1))
 
     def __repr__(self) -> str:
-        return f"ValueMatrix({self.n} candidates x {self.d} rewards: {', '.join(self.rewards)}; scale={scales.show(self.scale)})"
+        rewards = f"{self.d} rewards: {', '.join(self.rewards)}"
+        return f"ValueMatrix({self.n} candidates x {rewards}; scale={scales.show(self.scale)})"
 
     def index(self, item: str | int) -> int:
         """Row of a candidate: a str is a name, an int a row index."""
