@@ -279,7 +279,7 @@ class Loop:
         return Promise(
             members=members,
             epsilon=self.epsilon,
-            delta=float.fromhex(certificate["delta"]),
+            delta=float(certificate["delta"]),
             reference="pool",
             lower_bound=max(1.0, found.lower_bound),
             certificate=certificate,
@@ -294,7 +294,7 @@ class Loop:
         return Promise(
             members=tuple(names[i] for i in members),
             epsilon=self.epsilon,
-            delta=float.fromhex(result.certificate["delta"]),
+            delta=float(result.certificate["delta"]),
             reference=reference,
             lower_bound=result.lower_bound,
             certificate=_about(result.certificate, reference),

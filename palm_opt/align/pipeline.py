@@ -78,7 +78,8 @@ def check_plan(plan: Plan, recipe: Recipe, where: str = "plan") -> None:
         raise ProblemError(f"{where}: is about the rewards {', '.join(plan.rewards)}; {recipe.path} has {ours}")
     ranges = dict(zip(recipe.reward_names, recipe.ranges, strict=True))
     for k, name in enumerate(plan.rewards):
-        pair = (0.0, 1.0) if isinstance(plan.scale, str) else plan.scale[k]
+        entry = plan.scale[k]
+        pair = (0.0, 1.0) if isinstance(entry, str) else entry
         if pair != ranges[name]:
             raise ProblemError(
                 f"{where}: planned {name!r} on the scale {pair[0]:g} to {pair[1]:g}, {recipe.path} trains it on "

@@ -98,6 +98,7 @@ def print_result(values: ValueMatrix, result: Result | Certified, written: Seque
     """Print a portfolio for people: the headline, its members, what is proved, and the files `written`."""
     from palm_opt.report.wording import headline, number, proof, weight_text
     from palm_opt.result import Result
+    from palm_opt.tables import scales
 
     status = getattr(result, "status", "CERTIFIED")
     emit(f"{status}: {headline(values, result)}")
@@ -109,8 +110,8 @@ def print_result(values: ValueMatrix, result: Result | Certified, written: Seque
     if result.indices:
         where = weight_text(result.worst_weight, values.rewards)
         rows.append(("worst regret", f"{number(result.regret, 6)} at {where}"))
-    scale = values.scale if isinstance(values.scale, str) else ", ".join(f"{a:g}:{b:g}" for a, b in values.scale)
-    rows.append(("rewards", f"{', '.join(short(name, 24) for name in values.rewards)}; scale {scale}"))
+    names = ", ".join(short(name, 24) for name in values.rewards)
+    rows.append(("rewards", f"{names}; scale {scales.show(values.scale)}"))
     rows.extend(proof(values, result))
     if isinstance(result, Result):
         rows.append(("stopped", f"{result.stop} after {result.seconds:.2f} s, backend {result.backend}"))

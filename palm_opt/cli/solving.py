@@ -137,7 +137,7 @@ def verify(
 
     No solver is used. The last line is VERIFIED and what was proved, or NOT VERIFIED and the first claim that fails.
     """
-    from palm_opt.checker import certificate as checker
+    from palm_opt import checker
 
     try:
         document = checker.read_certificate(certificate)
@@ -297,7 +297,7 @@ def check_outputs(certificate: Path | None, plot: Path | None, report: Path | No
 def read_problem(values: Path, document: Any) -> Any:
     """Read what a certificate speaks of; CSV without anything but the checker."""
     if values.suffix.lower() not in (".parquet", ".npz"):
-        from palm_opt.checker.certificate import read_subject
+        from palm_opt.checker import read_subject
     else:
         from palm_opt.solver.certify import read_subject
     return read_subject(values, document)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.errors import StoreError
 from palm_opt.portfolio.store import file_sha256
 from palm_opt.storage import lines, read_bytes

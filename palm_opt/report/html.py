@@ -17,6 +17,7 @@ from palm_opt.report import figures
 from palm_opt.report.training import curves_figure, promises, run_headline, search_figures, verify_commands
 from palm_opt.report.wording import at_least, at_most, headline, number, promise, proof, shares, untrained, weight_text
 from palm_opt.storage import write_text
+from palm_opt.tables import scales
 from palm_opt.tables.values import ValueMatrix
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def _values(values: ValueMatrix, result: Result | Certified, draw: bool) -> str:
     others = np.setdiff1d(np.arange(values.n), result.indices)
     if len(others):
         body += f"<p>The {len(others)} candidates that are not members:</p>" + _summary(values, others)
-    scale = values.scale if isinstance(values.scale, str) else ", ".join(f"{a:g} to {b:g}" for a, b in values.scale)
+    scale = scales.show(values.scale)
     units = {"none": "as measured", "minmax": "each reward scaled to 0..1 over all candidates"}.get(
         scale, f"scaled: {scale}"
     )

@@ -14,7 +14,7 @@ from palm_opt.storage import write_json
 from palm_opt.tables.values import ValueMatrix
 
 if TYPE_CHECKING:
-    from palm_opt.checker.certificate import Verified
+    from palm_opt.checker import Verified
     from palm_opt.portfolio.directory import Portfolio
 
 __all__ = ["portfolio_report", "quick_frontier"]
@@ -93,7 +93,7 @@ def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
 
     A certificate against another reference than the pool is checked too; of the pool it then says what `certify` finds.
     """
-    from palm_opt.checker import certificate as checker
+    from palm_opt import checker
     from palm_opt.portfolio.directory import read_policies
     from palm_opt.solver.certify import certify
     from palm_opt.solver.separation import regret

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.report.figures import FAINT, INK, _colour, _drawing, _figure, _label, gap_figure
 from palm_opt.report.search_figures import coverage_figure, replay
 from palm_opt.report.wording import REFERENCES, at_least, on_new_prompts, promise, stopped
@@ -104,7 +104,7 @@ def _search(portfolio: Portfolio) -> Search | None:
         return None
     document = checker.read_certificate(portfolio.path / "certificate.json")
     answers = checker.read_answers(portfolio.path / "answers.csv", document["subject"])
-    error = tuple(float.fromhex(x) for x in document["oracle_error"])
+    error = [float.fromhex(x) if "x" in x else float(x) for x in document["oracle_error"]]  # version 1: hex-floats
     d = len(portfolio.rewards)
     search = Search(d, portfolio.epsilon or 0.0, portfolio.run["target"], (error[0], error[1]))
     weights, values = (np.array(x, dtype=np.float64).reshape(-1, d) for x in (answers.weights, answers.values))

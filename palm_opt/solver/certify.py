@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.errors import ProblemError
 from palm_opt.result import Certified
-from palm_opt.solver.cover import DOUBT, Pool
+from palm_opt.solver.cover import Pool
 from palm_opt.solver.exact import Weight
-from palm_opt.solver.quality import assemble, ceil_float, check_quality, games, prove_quality
+from palm_opt.solver.quality import assemble, at_least, at_most, check_quality, games, prove_quality
+from palm_opt.tables.decimals import ceil_float
 from palm_opt.tables.samples import Samples
 from palm_opt.tables.scores import RewardTable
 from palm_opt.tables.values import ValueMatrix
@@ -78,8 +80,7 @@ def certify(
 def worst_exact(pool: Pool, rows: tuple[int, ...], threads: int = 0) -> tuple[Fraction, Weight]:
     """The exact worst regret (before delta) and a weight where it is attained."""
     found = games(pool, rows, threads)
-    doubt = DOUBT * 2 * float(np.abs(pool.values.array).max())
-    near = np.flatnonzero(found.regret >= found.regret.max() - doubt)
+    near = np.flatnonzero(at_most(pool, rows, found) >= at_least(pool, rows, found, np.arange(len(pool.front))).max())
     exact = [pool.exact.game(int(pool.front[row]), rows) for row in near]
     value, weight, _ = max(exact, key=lambda game: game[0])
     return value, weight
@@ -155,19 +156,15 @@ def read_subject(path: str | Path, document: checker.Document) -> checker.Subjec
     """Read the file that a certificate is about; a CSV without anything but the checker."""
     if Path(path).suffix.lower() not in (".parquet", ".npz"):
         return checker.read_subject(path, document)
-    subject, scale = document["subject"], document.get("scale", "none")  # of answers there is none
+    subject, rewards = document["subject"], document["subject"]["rewards"]
     if document["kind"] == "statistical":
-        return Samples.read(path, _pairs(document["ranges"]), subject["rewards"], scale=scale).problem()
-    if not isinstance(scale, str):
-        scale = _pairs(scale)
+        return Samples.read(
+            path, (0.0, 1.0), rewards
+        ).problem()  # nothing is clipped in it
     if document["kind"] == "exact":
-        read = ValueMatrix.read(path, id=subject["id"], rewards=subject["rewards"], cost=subject["cost"], scale=scale)
-        return read.problem()
+        values = ValueMatrix.read(path, id=subject["id"], rewards=rewards, cost=subject["cost"])
+        return dataclasses.replace(values.problem(), scale=document["scale"])
     if subject["type"] == "scores":
         columns = {"prompt": subject["prompt"], "log_weight": subject["log_weight"]}
-        return RewardTable.read(path, subject["rewards"], **columns, scale=scale).problem()
+        return dataclasses.replace(RewardTable.read(path, rewards, **columns).problem(), scale=document["scale"])
     raise ProblemError(f"{path}: answers are checked against a CSV file; export this one first")
-
-
-def _pairs(ranges: Iterable[tuple[str, str]]) -> list[tuple[float, float]]:
-    return [(float.fromhex(low), float.fromhex(high)) for low, high in ranges]

@@ -16,11 +16,13 @@ from palm_opt.errors import ProblemError
 from palm_opt.preferences.simplex import sample
 from palm_opt.solver.exact import ExactValues, Weight, integer_weight
 from palm_opt.solver.separation import check_tolerances, separate
+from palm_opt.tables.decimals import rational
 from palm_opt.tables.values import ValueMatrix
 
-__all__ = ["Cover", "Pool", "Witnesses", "skyline"]
+__all__ = ["DOUBT", "TINY", "Cover", "Pool", "Witnesses", "skyline"]
 
 DOUBT = 1e-9  #: comparisons with a relative slack below this are decided in exact arithmetic
+TINY = 1e-300  #: and so are those with an absolute slack below this: there products of floats lose their digits
 
 
 def skyline(
@@ -56,6 +58,7 @@ class Pool:
 
     Attributes
     ----------
+    numbers : (n, d) the numbers before scaling, higher is better: exactly in the order of the values.
     front : undominated rows: OPT and quality need no others.
     dominator : (n,) an undominated row at least as good, or -1.
     required, forbidden : rows.
@@ -80,10 +83,9 @@ class Pool:
         if both:
             raise ProblemError(f"candidate {values.names[min(both)]!r} is both required and forbidden")
         self.exact = ExactValues(values, epsilon, delta)
-        order = values.raw * values.signs  # dominance is decided on the numbers given: scaling keeps their order
-        order[:, [factor == 0 for _, factor in values.exact_scale]] = 0.0
-        self._order = order
-        self.dominator, self.front = skyline(order)
+        # dominance is decided on the numbers given: scaling keeps their order
+        self.numbers = np.column_stack([column.numbers * float(np.sign(column.factor)) for column in values.columns])
+        self.dominator, self.front = skyline(self.numbers)
         self._shadow: NDArray[np.int64] | None = None
         self._revealed: dict[tuple[int, frozenset[int]], NDArray[np.int64]] = {}
         self.columns = self.selectable(self.forbidden)
@@ -105,7 +107,7 @@ class Pool:
         if self.values.unit_costs and allowed[self.front].all():
             best = self.front
         elif len(rows):
-            above, front = skyline(self._order[rows], self.values.costs[rows])
+            above, front = skyline(self.numbers[rows], self.values.costs[rows])
             best, shadow = rows[front], np.full(self.values.n, -1, dtype=np.int64)
             shadow[rows] = np.where(above >= 0, rows[above], -1)
         if self._shadow is None:
@@ -120,7 +122,7 @@ class Pool:
         if found is None:
             rows = np.setdiff1d(rows, np.fromiter(key[1] | self.forbidden, dtype=np.int64))
             if len(rows):
-                rows = rows[skyline(self._order[rows], self.values.costs[rows])[1]]
+                rows = rows[skyline(self.numbers[rows], self.values.costs[rows])[1]]
             found = self._revealed[key] = rows
         return found
 
@@ -154,7 +156,7 @@ class Pool:
         """Exact cost of a portfolio."""
         if self.values.unit_costs:
             return Fraction(len(rows))
-        return sum((Fraction(float(self.values.costs[i])) for i in rows), Fraction(0))
+        return sum((rational(self.values.costs[i]) for i in rows), Fraction(0))
 
 
 class Witnesses:
@@ -172,6 +174,7 @@ class Witnesses:
         self._best: list[int] = []  # exact OPT in units of 1 / denominator
         self._front_values = pool.values.array[pool.front]
         self._size = np.abs(pool.values.array).max(axis=0)
+        self._tiny = TINY + 1e-320 * float(self._size.sum())  # weights below 1e-308 have few digits
         self._matrix = np.zeros((0, 0), dtype=bool)  # (capacity, capacity)
         self._columns: list[int] = []
         self._place = np.full(pool.values.n, -1, dtype=np.int64)  # candidate -> column of the matrix
@@ -249,7 +252,7 @@ class Witnesses:
 
     def _exact_best(self, weight: Weight, w: NDArray[np.float64], opt: float) -> int:
         products = self._front_values @ w
-        near = np.flatnonzero(products >= opt - DOUBT * 2 * float(w @ self._size))
+        near = np.flatnonzero(products >= opt - DOUBT * 2 * float(w @ self._size) - self._tiny)
         return self.pool.exact.best(weight, [int(i) for i in self.pool.front[near]])
 
     def _decide(self, candidates: Sequence[int], first: int, last: int) -> NDArray[np.bool_]:
@@ -258,7 +261,7 @@ class Witnesses:
             return np.zeros((last - first, len(candidates)), dtype=bool)
         weights, opt = self.floats[first:last], self._opt[first:last]
         threshold = (1 - pool.epsilon) * opt - pool.delta
-        doubt = DOUBT * (2 * weights @ self._size + pool.delta)
+        doubt = DOUBT * (2 * weights @ self._size + pool.delta) + self._tiny
         state = _core.coverage(pool.values.array[list(candidates)], weights, threshold - doubt, threshold + doubt)
         for j, k in np.argwhere(state == 2):
             row = first + int(j)

@@ -16,8 +16,8 @@ from palm_opt.errors import ProblemError
 from palm_opt.result import Progress, Result, Settings, Status, Stop
 from palm_opt.solver.backends import DEFAULT
 from palm_opt.solver.certify import certify, least_kept
-from palm_opt.solver.cover import Pool
-from palm_opt.solver.exact import Weight
+from palm_opt.solver.cover import DOUBT, TINY, Pool
+from palm_opt.solver.exact import Weight, game_exact
 from palm_opt.solver.generation import Callback, RowGeneration
 from palm_opt.solver.outcome import Outcome
 from palm_opt.solver.separation import separate
@@ -120,11 +120,16 @@ class _Bracket:
         self._single()
 
     def _check_signs(self) -> None:
-        game = separate(np.zeros((1, self.values.d)), self.values.array, 1)
-        if game.regret[0] > 1e-12:
+        array, pool = self.values.array, self.pool
+        if (array >= 0).all(axis=1).any():
+            return
+        least = -float(separate(np.zeros((1, self.values.d)), array[pool.front], 1).regret[0])
+        if abs(least) <= DOUBT * float(np.abs(array).max()) + TINY:
+            rows = [pool.exact.row(i) for i in pool.front.tolist()]
+            least = -float(game_exact([0] * self.values.d, rows)[0] / pool.exact.denominator)
+        if least < 0:
             raise ProblemError(
-                "vary='epsilon' needs OPT(w) >= 0 at every weight;"
-                f" it is {-game.regret[0]:.3g} at one: vary delta instead"
+                f"vary='epsilon' needs OPT(w) >= 0 at every weight; it is {least:.3g} at one: vary delta instead"
             )
 
     def _single(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.result import Result, Settings, Status, Stop
 from palm_opt.solver.cover import Pool
 from palm_opt.solver.exact import Weight

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,17 @@ from numpy.typing import NDArray
 from palm_opt._version import __version__
 from palm_opt.preferences.simplex import snap
 from palm_opt.result import Certificate
-from palm_opt.solver.cover import DOUBT, Pool
+from palm_opt.solver.cover import DOUBT, TINY, Pool
 from palm_opt.solver.exact import Weight
 from palm_opt.solver.packing import SizeProof
 from palm_opt.solver.separation import Separation, separate
+from palm_opt.tables import scales
 
-__all__ = ["Quality", "assemble", "ceil_float", "check_quality", "everything", "games", "prove_quality"]
+__all__ = ["Quality", "assemble", "at_least", "at_most", "check_quality", "everything", "games", "prove_quality"]
 
 _GRAINS = (2**20, 2**36, 2**52)  # multipliers are rounded to these, coarse first: short certificates
+_CELLS = 1 << 22  # products held at a time
+_WORST = 64  # games looked at for the worst regret
 
 
 @dataclass(frozen=True)
@@ -52,23 +54,58 @@ def games(pool: Pool, members: Sequence[int], threads: int = 0, rows: NDArray[np
 def check_quality(pool: Pool, members: Sequence[int], threads: int = 0, limit: int = 200) -> Quality:
     """Whether `members` keep the promise of the pool; if not, up to `limit` weights at which they do not."""
     found = games(pool, members, threads)
-    worst = int(found.regret.argmax())
-    facts = (float(found.regret[worst]), found.weights[worst], len(pool.front), found.pivots)
-    doubt = DOUBT * (2 * found.weights @ np.abs(pool.values.array).max(axis=0) + pool.delta)
     order = np.argsort(-found.regret, kind="stable")
-    bad = order[(found.regret > pool.delta + doubt)[order]]
+    attained, _ = _attained(pool, members, found, order[:_WORST])
+    regret, weight = float(attained.max()) + 0.0, found.weights[order[int(attained.argmax())]]
+    over = order[(found.regret > pool.delta)[order]]
+    bad = over[at_least(pool, members, found, over) > pool.delta * (1 + DOUBT)]
     if len(bad):
-        return Quality(False, _spread(found.weights[bad], limit), *facts, 0)
+        violated = _spread(found.weights[bad], limit)
+        return Quality(False, violated, regret, weight, len(pool.front), found.pivots, 0)
+    sure = at_most(pool, members, found) < pool.delta * (1 - DOUBT)
     exact = 0
-    for row in order[(found.regret > pool.delta - doubt)[order]].tolist():
+    for row in order[~sure[order]].tolist():
         i = int(pool.front[row])
         own = {members.index(i): 1} if i in members else None
         if not (own and pool.exact.proves(i, members, own)) and _round(pool, i, members, found, row) is None:
             exact += 1
-            value, weight, _ = pool.exact.game(i, members)
+            value, point, _ = pool.exact.game(i, members)
             if value > pool.exact.delta:
-                return Quality(False, [weight], *facts, exact)
-    return Quality(True, [], *facts, exact)
+                return Quality(False, [point], regret, weight, len(pool.front), found.pivots, exact)
+            if float(value) > regret:
+                regret, weight = float(value), np.array([w / sum(point) for w in point])
+    return Quality(True, [], regret, weight, len(pool.front), found.pivots, exact)
+
+
+def _attained(
+    pool: Pool, members: Sequence[int], found: Separation, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The regret of some undominated rows at the weights found for them, and how far it is in doubt."""
+    array, weights, front = pool.values.array, found.weights[rows], pool.front[rows]
+    served = array[list(members)].T
+    best = np.empty(len(front))
+    step = max(1, _CELLS // len(members))
+    for first in range(0, len(front), step):
+        best[first : first + step] = (weights[first : first + step] @ served).max(axis=1)
+    own = (1 - pool.epsilon) * np.einsum("ik,ik->i", weights, array[front])
+    return own - best, DOUBT * 2 * (weights @ np.abs(array).max(axis=0)) + TINY
+
+
+def at_least(pool: Pool, members: Sequence[int], found: Separation, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What the regret of the games of some undominated rows is at least: it is attained at the weights found."""
+    regret, doubt = _attained(pool, members, found, rows)
+    low: NDArray[np.float64] = regret - doubt
+    return low
+
+
+def at_most(pool: Pool, members: Sequence[int], found: Separation) -> NDArray[np.float64]:
+    """What the regret of the games of all undominated rows is at most: the multipliers found prove it."""
+    array, share = pool.values.array, np.where(found.position >= 0, np.maximum(found.multiplier, 0.0), 0.0)
+    share = share / share.sum(axis=1, keepdims=True)
+    mixed = np.einsum("is,isk->ik", share, array[np.array(members)[found.position]])
+    above = (1 - pool.epsilon) * array[pool.front] - mixed + DOUBT * 2 * np.abs(array).max(axis=0)
+    high: NDArray[np.float64] = above.max(axis=1) + TINY
+    return high
 
 
 def prove_quality(pool: Pool, members: Sequence[int], threads: int = 0) -> list[list[int]]:
@@ -125,12 +162,6 @@ def _spread(weights: NDArray[np.float64], limit: int) -> NDArray[np.float64]:
     return snap(weights[np.sort(first)[:limit]])
 
 
-def ceil_float(number: Fraction) -> float:
-    """The least float that is at least `number`."""
-    nearest = float(number)
-    return nearest if Fraction(nearest) >= number else math.nextafter(nearest, math.inf)
-
-
 def assemble(
     pool: Pool,
     members: Sequence[int],
@@ -141,20 +172,17 @@ def assemble(
     """The certificate of docs/certificate-format.md; empty `members` for a proof of infeasibility."""
     values = pool.values
     bound: dict[str, Any] = {"lower_bound": "0"} if size is None else size.document()
-    scale: Any = values.scale
-    if not isinstance(scale, str):
-        scale = [[float(low).hex(), float(high).hex()] for low, high in scale]
     return Certificate(
         {
             "format": "palm_opt certificate",
-            "version": 1,
+            "version": 2,
             "kind": "exact",
             "sha256": values.sha256,
             "subject": values.subject(),
-            "scale": scale,
+            "scale": scales.written(values.scale),
             "objective": objective,
-            "epsilon": pool.epsilon.hex(),
-            "delta": pool.delta.hex(),
+            "epsilon": repr(pool.epsilon),
+            "delta": repr(pool.delta),
             "required": [values.names[i] for i in pool.required],
             "forbidden": [values.names[i] for i in sorted(pool.forbidden)],
             "members": [values.names[i] for i in members],

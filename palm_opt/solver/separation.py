@@ -45,7 +45,7 @@ class Separation:
 def separate(targets: NDArray[np.float64], members: NDArray[np.float64], threads: int = 0) -> Separation:
     """Solve the games of `targets`, shape (n, d), against `members`, shape (m, d)."""
     n, d = targets.shape
-    size = float(np.abs(members).max())
+    size = max(float(np.abs(members).max()), float(np.abs(targets).max(initial=0.0)))
     if not 0.1 <= size <= 10:  # the kernel works at magnitude 1; a power of two scales without rounding
         unit = 2.0 ** min(1000, -round(math.log2(size or 1.0)))  # twice for denormal numbers
         found = separate(targets * unit, members * unit, threads) if unit != 1 else _separate(targets, members)

@@ -12,9 +12,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt import checker
 from palm_opt._version import __version__
 from palm_opt.arguments import integer, items, real, refusal
-from palm_opt.checker import certificate as checker
 from palm_opt.errors import InvalidCertificate, ProblemError
 from palm_opt.result import Certificate, Settings
 from palm_opt.solver.separation import check_tolerances
@@ -169,7 +169,7 @@ def certify_samples(
     )
     plan = _Plan(samples, sample, chosen, terms, counted)
     if isinstance(rule, float):
-        return plan.certify(samples.unit_means(certifies), {"seed": int(seed), "selection": rule.hex()})
+        return plan.certify(samples.unit_means(certifies), {"seed": int(seed), "selection": repr(rule)})
     return plan.certify(samples.unit_means(certifies), {"clusters": units})
 
 
@@ -303,16 +303,16 @@ class _Plan:
         document = Certificate(
             {
                 "format": "palm_opt certificate",
-                "version": 1,
+                "version": 2,
                 "kind": "statistical",
                 "sha256": samples.sha256,
                 "subject": samples.subject(),
                 "scale": samples.scale,
-                "ranges": [[low.hex(), high.hex()] for low, high in samples.ranges],
+                "ranges": [[repr(low), repr(high)] for low, high in samples.ranges],
                 "objective": "reward",
-                "epsilon": self.terms.epsilon.hex(),
-                "delta": (0.0).hex(),
-                "alpha": self.terms.alpha.hex(),
+                "epsilon": repr(self.terms.epsilon),
+                "delta": "0.0",
+                "alpha": repr(self.terms.alpha),
                 "method": self.terms.method,
                 "look": self.look,
                 "simultaneous": self.terms.simultaneous,
@@ -328,7 +328,7 @@ class _Plan:
         hair = _HAIR * float((samples.high - samples.low).max())
         delta = 0.0 if loss <= 0 else loss + hair
         for _ in range(8):
-            document["delta"] = delta.hex()
+            document["delta"] = repr(delta)
             try:
                 checker.check(document, samples.problem())
             except InvalidCertificate as error:

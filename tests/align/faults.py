@@ -34,7 +34,7 @@ from palm_opt.align.policies.base import Base
 from palm_opt.align.recipe.declaration import load_recipe
 from palm_opt.align.session import Session
 from palm_opt.align.training import train
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.errors import PalmError
 from palm_opt.portfolio.journal import read_journal
 from palm_opt.portfolio.store import Store, _record

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from palm_opt.checker import certificate
-from palm_opt.checker.certificate import CertificateParseError, InvalidCertificate, Problem, check, parse, read_values
+from palm_opt.checker import CertificateParseError, InvalidCertificate, Problem, check, parse, read_values
 
 FOLDER = Path(__file__).parents[1] / "certificates"
 

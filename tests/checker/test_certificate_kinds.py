@@ -20,7 +20,7 @@ import pytest
 
 import palm_opt as palm
 from palm_opt.checker import certificate
-from palm_opt.checker.certificate import (
+from palm_opt.checker import (
     Answers,
     CertificateParseError,
     InvalidCertificate,

@@ -240,7 +240,7 @@ def test_json_says_that_another_table_is_not_verified(tmp_path: Path, capfd: pyt
 ENDLESS = """
 import os, pathlib, resource, sys
 import palm_opt as palm
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.align import Portfolio
 from palm_opt.align.measuring.prompts import read_rows
 from palm_opt.portfolio.journal import read_journal

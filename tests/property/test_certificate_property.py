@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from palm_opt.checker.certificate import CertificateParseError, InvalidCertificate, Problem, check
+from palm_opt.checker import CertificateParseError, InvalidCertificate, Problem, check
 
 FOLDER = Path(__file__).parents[1] / "certificates"
 spec = importlib.util.spec_from_file_location("make_certificates", FOLDER / "make.py")

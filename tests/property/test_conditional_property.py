@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from palm_opt.checker import certificate
-from palm_opt.checker.certificate import CertificateParseError, InvalidCertificate, check
+from palm_opt.checker import CertificateParseError, InvalidCertificate, check
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "certificates"))
 make = importlib.import_module("make_conditional")
