@@ -280,7 +280,7 @@ def _certification(rule: dict[str, Any], samples: Samples) -> tuple[dict[str, li
                 chosen[name] = None
     if len(chosen) < 2:
         raise InvalidCertificate("certification: expected at least two clusters")
-    return dict.fromkeys(chosen, clusters[name]), sum(len(clusters[form.name]) for name in chosen)
+    return {name: clusters[name] for name in chosen}, sum(len(clusters[name]) for name in chosen)
 
 
 def _cluster_means(
