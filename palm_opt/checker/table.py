@@ -87,7 +87,8 @@ class Table:
         text = row[at]
         number = float(text) if len(text) <= MAX_NUMBER_TEXT and CELL.fullmatch(text) else math.nan
         if not least <= number < math.inf:
-            what = f"a finite number{'' if least < 0 else ' >= 0'}, got {show(text)}"
+            limit = "" if least < 0 else " > 0" if least else " >= 0"
+            what = f"a finite number{limit}, got {show(text)}"
             raise CertificateParseError(f"{self.where()}: column {show(self.header[at])}: expected {what}")
         return number
 
