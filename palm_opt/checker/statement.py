@@ -32,7 +32,7 @@ class Verified:
 
     def __str__(self) -> str:
         fields = {name: value for name, value in self.as_dict().items() if name not in ("verified", "statement")}
-        return "VERIFIED " + " ".join(f"{name}={_word(value, name == 'scale')}" for name, value in fields.items())
+        return "VERIFIED " + " ".join(f"{name}={_word(name, value)}" for name, value in fields.items())
 
     def as_dict(self) -> dict[str, Any]:
         """The fields for JSON: a number is an int, a float that means exactly it, or a text."""
@@ -43,15 +43,15 @@ class Verified:
         }  # fmt: skip
 
 
-def _word(value: Any, scale: bool) -> str:
+def _word(name: str, value: Any) -> str:
     """A value in the last line: unambiguous, ASCII, without blanks."""
+    if name == "scale" and value.count(value[0]) == len(value):
+        value = value[:1]
     if isinstance(value, list):
-        if scale and value.count(value[0]) == len(value):
-            value = value[:1]
-        return ",".join(":".join(map(str, x)) if isinstance(x, list) else _word(x, False) for x in value)
-    if isinstance(value, str):
-        parts = ((c, c.encode("utf-8", "surrogatepass")) for c in value)
-        return "".join(c if c in _UNRESERVED else "".join(f"%{octet:02X}" for octet in code) for c, code in parts)
+        return ",".join(":".join(map(str, x)) if isinstance(x, list) else _word(name[:-1], x) for x in value)
+    if name == "reward":
+        octets = ((c, c.encode("utf-8", "surrogatepass")) for c in value)
+        return "".join(c if c in _UNRESERVED else "".join(f"%{octet:02X}" for octet in code) for c, code in octets)
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 

@@ -336,7 +336,10 @@ def correct() -> dict[str, tuple[Pool, dict[str, Any] | None]]:
         "pentagon-required": (dominated, build(dominated, delta=0.5, grid=1, required=[6])),
         "pentagon-forbidden": (dominated, build(dominated, delta=0.75, grid=1, forbidden=[0, 7])),
         "log": (logs, build(logs, delta=0.3)),
-        "log-equal": (equal_logs, build(equal_logs) | {"dominators": [1, -1, -1], "multipliers": [[1, 0, 1], [2, 0, 1]]}),
+        "log-equal": (
+            equal_logs,
+            build(equal_logs) | {"dominators": [1, -1, -1], "multipliers": [[1, 0, 1], [2, 0, 1]]},
+        ),
         "scales-mixed": (mixed, build(mixed, delta=0.1)),
         "tie": (tie, build(tie, delta=0.3)),
         "rewards-twice": (twice, build(twice)),
@@ -360,7 +363,7 @@ def correct() -> dict[str, tuple[Pool, dict[str, Any] | None]]:
 FILES = {  # subject files that are not as Pool.csv writes them
     "by-hand": "name,a,b\nleft,1,0\nright,0,1\nmiddle,0.8,0.1\n",
     "csv-forms": '\ufeff"a",skip,"name",b\r\n\r\n .5\t,"a ""b""\n","x, y",+1.\r\n0.30000000000000001,a"b,\u00e9,-20E-1',
-    "csv-carriage-returns": "name,a,b\r\"x, y\",5e-1,1\r\r\u00e9,.3,-2\r",
+    "csv-carriage-returns": 'name,a,b\r"x, y",5e-1,1\r\r\u00e9,.3,-2\r',
     "one-column": "x\n1\n2\n",
 }
 

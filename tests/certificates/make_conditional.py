@@ -110,7 +110,9 @@ class Scores:
         content = b"palm_opt scores 2\n" + canonical(head | {"scale": self.scale}) + b"\n"
         content += b"".join(len(prompt).to_bytes(8, "little") for prompt in self.rows)
         content += b"".join(line(row) for prompt in self.rows for row in prompt)
-        return hashlib.sha256(content + b"".join(line([x]) for prompt in self.log_weights or [] for x in prompt)).hexdigest()
+        return hashlib.sha256(
+            content + b"".join(line([x]) for prompt in self.log_weights or [] for x in prompt)
+        ).hexdigest()
 
     def csv(self) -> str:
         names = [name.removeprefix("-") for name in self.rewards]
@@ -148,9 +150,7 @@ class Scores:
                 logs = self.log_weights[x] if self.log_weights else [0.0] * len(prompt)
                 reference = [Decimal(repr(log)).exp() for log in logs]
                 rows = [self.scaled(row) for row in prompt]
-                terms = [
-                    q * decimal(dot(w, row) / meant(beta)).exp() for q, row in zip(reference, rows, strict=True)
-                ]
+                terms = [q * decimal(dot(w, row) / meant(beta)).exp() for q, row in zip(reference, rows, strict=True)]
                 optimum += Fraction((sum(terms) / sum(reference)).ln()) * meant(beta) / len(self.rows)
                 for k in range(self.d):
                     mean = sum(t * decimal(row[k]) for t, row in zip(terms, rows, strict=True)) / sum(terms)
@@ -222,9 +222,7 @@ def rounded(values: Sequence[Sequence[Any]], exponent: int) -> list[list[int]]:
         points = []
         for p, value in enumerate(values):
             shift = [(7 * p + 3 * k + salt * (p + 1) * (k + 2)) % 61 for k in range(len(value))]
-            points.append(
-                [int(meant(x) / Fraction(2) ** exponent // 1) - s for x, s in zip(value, shift, strict=True)]
-            )
+            points.append([int(meant(x) / Fraction(2) ** exponent // 1) - s for x, s in zip(value, shift, strict=True)])
         if all_corners(points) is not None:
             return points
     raise AssertionError("no shift removes the degeneracy")
