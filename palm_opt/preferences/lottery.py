@@ -151,7 +151,8 @@ def _maxmin(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
         master.add(np.eye(table.shape[1])[k])
     shares, dual = master.solve()
     weight = dual / dual.sum()
-    return shares, weight, float((table @ weight).max()) + _ROUNDING * float(np.abs(table).max())
+    bound = float((table @ weight).max())
+    return shares, weight, bound + _ROUNDING * float((np.abs(table) @ weight).max())
 
 
 def _concave(table: NDArray[np.float64], p: float, best: int) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
@@ -187,7 +188,7 @@ def _concave(table: NDArray[np.float64], p: float, best: int) -> tuple[NDArray[n
 
 def _slope(table: NDArray[np.float64], point: NDArray[np.float64], p: float) -> NDArray[np.float64]:
     """The gradient of the mean at a point (at its entries lifted from 0), up to a factor."""
-    x = np.maximum(point, _LEAST * table.max(axis=0))
+    x = np.maximum(point, np.maximum(_LEAST * table.max(axis=0), 1e-300))
     logs = np.log(x)
     slope: NDArray[np.float64] = np.exp((p - 1) * (logs - logs.min()))
     return slope / _conjugate(slope, p)
