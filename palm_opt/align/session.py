@@ -20,7 +20,7 @@ from palm_opt.align.policies.mixture import Part
 from palm_opt.align.recipe.declaration import Recipe, load_recipe
 from palm_opt.align.training.launch import Task, train_all
 from palm_opt.errors import StoreError
-from palm_opt.portfolio.directory import BASE
+from palm_opt.portfolio.manifest import BASE
 from palm_opt.portfolio.store import Store, check_directory, file_sha256
 from palm_opt.storage import atomic_path
 from palm_opt.tables.scores import RewardTable
