@@ -37,6 +37,7 @@ FORMAT = "palm_opt portfolio"
 VERSION = 2  #: version 1 had no sizes and no hash of its own; it is read, and written again as version 2
 MANIFEST = "portfolio.json"
 LARGEST = 16 * 2**20  #: bytes of a manifest
+_ROUNDING = 1e-9  # of a mean of numbers in a range, as a share of it
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 _PROOFS = ("certificate.json", "certificate-statistical.json")
 _TABLES = ("values.csv", "answers.csv", "evaluation.parquet", "plan.json", "scores.parquet")
@@ -188,7 +189,7 @@ def contents(where: Path, document: dict[str, Any]) -> dict[str, Any]:
         ranges = tuple((_number(entry["low"]), _number(entry["high"])) for entry in document["rewards"])
         if not names or len(set(names)) < len(names) or any(not low < high for low, high in ranges):
             raise ValueError("rewards: expected distinct names with low < high")
-        members = tuple(_member(entry, names) for entry in document["members"])
+        members = tuple(_member(entry, dict(zip(names, ranges, strict=True))) for entry in document["members"])
         if not members or len({member.name for member in members}) < len(members):
             raise ValueError("members: expected at least one, with distinct names")
         _check_parts(members)
@@ -247,7 +248,7 @@ def _statistical(entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _member(entry: dict[str, Any], rewards: list[str]) -> Member:
+def _member(entry: dict[str, Any], ranges: Mapping[str, tuple[float, float]]) -> Member:
     name, adapter = entry["name"], entry["adapter"]
     if not isinstance(name, str) or not _SAFE.fullmatch(name):
         raise ValueError(f"member name {str(name)[:60]!r}: expected letters, digits, '.', '_', '+', '-'")
@@ -258,12 +259,18 @@ def _member(entry: dict[str, Any], rewards: list[str]) -> Member:
         table = entry[key]
         if table is None and key == "weight":
             tables[key] = None
-        elif not isinstance(table, dict) or list(table) != rewards:
+        elif not isinstance(table, dict) or list(table) != list(ranges):
             raise ValueError(f"member {name}: {key}: expected one number a reward, in their order")
         else:
             tables[key] = {reward: _number(x) for reward, x in table.items()}
     weight, value, error = tables["weight"], tables["value"], tables["standard_error"]
     assert value is not None and error is not None
+    for reward, (low, high) in ranges.items():
+        margin = _ROUNDING * (high - low)
+        if not low - margin <= value[reward] <= high + margin:
+            raise ValueError(
+                f"member {name}: value: {reward}: expected {low} to {high}, its range, got {value[reward]}"
+            )
     if weight is not None and (min(weight.values()) < 0 or not math.isclose(sum(weight.values()), 1, abs_tol=1e-9)):
         raise ValueError(f"member {name}: weight: expected numbers >= 0 with sum 1")
     parts = entry.get("parts")

@@ -38,7 +38,7 @@ def portfolio_report(directory: str | Path) -> Path:
     """
     root = Path(directory)
     _forget_report(root)
-    portfolio = Portfolio.load(root, check=False)
+    portfolio = Portfolio.load(root)
     values = _values(portfolio)
     result = _result(portfolio, values)
     points = quick_frontier(values, result, certified=portfolio.run is not None)

@@ -16,7 +16,7 @@ import pytest
 
 import palm_opt as palm
 from palm_opt.align import Portfolio, load_recipe, run, train
-from palm_opt.portfolio.store import read_journal
+from palm_opt.portfolio.journal import read_journal
 from tests.align.tiny import RECIPE, WEIGHTS, changed
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
