@@ -149,10 +149,10 @@ def export(
         matrix = opt.read_values(file, id, rewards, cost, None)
         text = matrix.to_csv()
         said = {"candidates": matrix.n, "rewards": matrix.rewards, "id": matrix.id_column}
-        summary = f"{matrix.n} candidates x {matrix.d} rewards"
+        summary = f"{plural(matrix.n, 'candidate')} x {plural(matrix.d, 'reward')}"
     else:
         text, said = master_text(file, given(rewards=rewards, id=id, cost=cost) | chosen)
-        summary = f"{said['columns']} columns x {said['rows']} rows"
+        summary = f"{plural(said['columns'], 'column')} x {plural(said['rows'], 'row')}"
     if out:
         write_text(out, text)
     if json:

@@ -273,7 +273,8 @@ def export_scores(
     if json:
         emit_json(document if out else document | {"csv": "".join(loaded.csv_lines())})
     elif out:
-        emit(f"{len(loaded.counts)} prompts, {loaded.rows} responses x {loaded.d} rewards written to {out}")
+        prompts = plural(len(loaded.counts), "prompt")
+        emit(f"{prompts}, {plural(loaded.rows, 'response')} x {plural(loaded.d, 'reward')} written to {out}")
     else:
         for lines in loaded.csv_lines():
             emit(lines.removesuffix("\n"))

@@ -153,13 +153,13 @@ def notes(
 
 def print_frontier(results: Sequence[Result], vary: str) -> None:
     """Print the frontier for people."""
-
     rows = []
     for result in results:
         bound = result.tolerance_lower_bound
         members = ", ".join(short(name, 24) for name in result.members[:6]) + (", ..." if result.size > 6 else "")
         least = "-" if bound is None else at_least(bound, 5)
-        rows.append([result.size, at_most(getattr(result, vary), 5), least, result.status.value, members])
+        reached = at_most(getattr(result, vary), 5) if result.indices else "-"
+        rows.append([result.size, reached, least, result.status.value, members])
     emit(table(["size", f"least {vary}", "proved at least", "status", "members"], rows, left=0, last_left=True))
 
 
@@ -168,7 +168,6 @@ _WORK = ("rounds", "rows", "lps", "pivots", "nodes", "backend_calls", "backend_n
 
 def print_comparison(rows: Sequence[dict[str, Any]]) -> None:
     """Print the comparison of the backends for people: what each found and proved, and the work it took."""
-
     good = [row for row in rows if "error" not in row]
     work = [name for name in _WORK if any(row["info"].get(name) for row in good)]
     cells = []
@@ -179,8 +178,8 @@ def print_comparison(rows: Sequence[dict[str, Any]]) -> None:
             [
                 row["backend"],
                 row["size"],
-                at_most(row["cost"]),
-                at_least(row["lower_bound"]),
+                at_most(row["cost"]) if row["size"] else "-",
+                at_least(row["lower_bound"]) if row["lower_bound"] > 0 else "-",
                 claimed,
                 row["status"].value,
                 f"{row['seconds']:.2f}",

@@ -14,7 +14,7 @@ from palm_opt.cli import options as opt
 from palm_opt.cli.options import given
 from palm_opt.cli.output import emit, emit_json, facts, short, table
 from palm_opt.cli.solving import CertificateFile, check_outputs
-from palm_opt.wording import at_most, confidence, number, served, serving
+from palm_opt.wording import at_most, confidence, number, plural, served, serving
 
 if TYPE_CHECKING:
     from palm_opt.statistics.certify_samples import CertifiedSamples
@@ -198,4 +198,5 @@ def samples_text(file: Path, rewards: str | None, id: str | None) -> tuple[str, 
         "rows": len(samples.rows),
         "rewards": samples.rewards,
     }
-    return samples.to_csv(), said, f"{len(samples.prompts)} prompts x {samples.n} candidates x {samples.d} rewards"
+    counts = (plural(len(samples.prompts), "prompt"), plural(samples.n, "candidate"), plural(samples.d, "reward"))
+    return samples.to_csv(), said, " x ".join(counts)
