@@ -90,7 +90,7 @@ def file_sha256(path: Path) -> str:
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """What names a file by its bytes: {"size": bytes, "sha256": hex}. The size is checked first: it costs nothing."""
+    """What names a file by its bytes: {"size": bytes, "sha256": hex}."""
     return {"size": path.stat().st_size, "sha256": file_sha256(path)}
 
 

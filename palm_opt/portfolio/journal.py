@@ -69,11 +69,11 @@ def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
 def _read_head(path: Path) -> dict[str, Any]:
     try:
         head = json.loads(read_bytes(path, 1000))
-        if path.is_symlink() or type(head["lines"]) is not int or head["lines"] < 0 or len(head) != 2:
+        if not isinstance(head, dict) or path.is_symlink():
             raise ValueError("expected the number of lines and a checksum")
-        return {"lines": head["lines"], "checksum": head["checksum"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: damaged ({error}); {_MEND}") from error
+    return head
 
 
 class Journal:
@@ -154,7 +154,9 @@ class Journal:
 
     def _hold(self, head: Mapping[str, Any], where: str) -> None:
         """Refuse a journal that lacks lines of which `where` knows."""
-        lines = head["lines"]
+        lines = head.get("lines")
+        if type(lines) is not int or lines < 0 or set(head) != {"lines", "checksum"}:
+            raise StoreError(f"{self.path.parent}: {where} has no number of lines and checksum of {JOURNAL}; {_MEND}")
         there = self.entries[lines - 1]["checksum"] if 0 < lines <= len(self.entries) else ""
         if lines > len(self.entries) or head["checksum"] != there:
             raise StoreError(
