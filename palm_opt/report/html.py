@@ -201,9 +201,10 @@ def _values(values: ValueMatrix, result: Result | Certified, draw: bool) -> str:
         told = plural(len(others), "candidate that is no member", "candidates that are not members")
         body += f"<p>The {told}:</p>{grid(['', *heads], rows, kind='rest')}"
     scale = values.scale
-    said = "as measured" if scale == "none" else "each reward scaled to 0..1 over all candidates"
     if not isinstance(scale, str):
-        said = "scaled: " + ", ".join(f"{number(low, 12)} to {number(high, 12)}" for low, high in scale)
+        scale = ", ".join(f"{number(low, 12)} to {number(high, 12)}" for low, high in scale)
+    units = {"none": "as measured", "minmax": "each reward scaled to 0..1 over all candidates"}
+    said = units.get(scale, f"scaled: {scale}")
     return section("Values", f'{body}<p class="note">Values: {text(said)}; higher is better.</p>', "long")
 
 
@@ -216,11 +217,8 @@ def _verify(values: ValueMatrix, result: Result | Certified, portfolio: Portfoli
     if portfolio is not None and portfolio.reference != "pool":
         name = "certificate-pool.json"  # what the directory's own certificate.json proves is against more than the pool
     if len(certificate) + len(table) <= MAX_EMBEDDED:
-        both = (
-            fragments.download(name, "application/json", certificate),
-            fragments.download("values.csv", "text/csv", table),
-        )
-        links = f"<p>This report carries both files: {both[0]} and {both[1]}.</p>"
+        carried = (name, "application/json", certificate), ("values.csv", "text/csv", table)
+        links = f"<p>This report carries both files: {' and '.join(fragments.download(*file) for file in carried)}.</p>"
     commands = [f"palm-opt verify {name} values.csv", f"python -I checker {name} values.csv"]
     if portfolio is not None:
         commands += verify_commands(portfolio)
