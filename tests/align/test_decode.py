@@ -215,6 +215,8 @@ def test_a_mixture_in_a_directory_is_routed_to_and_answers(
         shutil.copytree(recipe.parent / "base", tmp_path / "other", dirs_exist_ok=True)
         (tmp_path / "other" / "generation_config.json").write_text("{}")
         load_member(root, found.member, base=tmp_path / "other")
-    (root / "adapters" / folders[1].name / "adapter_model.safetensors").write_bytes(b"changed")
+    file = root / "adapters" / folders[1].name / "adapter_model.safetensors"
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(StoreError, match="SHA-256"):
         load_member(root, found.member, base=recipe.parent / "base")
