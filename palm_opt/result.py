@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from palm_opt.arguments import integer, real, refusal
 from palm_opt.storage import write_json
+from palm_opt.wording import at_least, at_most, plural
 
 __all__ = [
     "Baseline",
@@ -174,13 +175,19 @@ class Result:
     @property
     def message(self) -> str:
         """One plain sentence about what is proved."""
-        cost = f"{self.size} member{'s' * (self.size != 1)}"
-        if self.status is Status.OPTIMAL and self.tolerance is not None:
-            return f"{cost}, and no portfolio of that size reaches a smaller tolerance than {self.tolerance:.6g}"
+        found = f"{plural(self.size, 'member serves', 'members serve')} every preference"
+        if self.tolerance is not None and self.indices and self.status is not Status.UNKNOWN:
+            bound = self.tolerance if self.status is Status.OPTIMAL else self.tolerance_lower_bound or 0.0
+            found += f" at the tolerance {at_most(self.tolerance, 6)}"
+            none = "and no portfolio of that size reaches a tolerance below"
+            return f"{found}, {none} {at_least(bound, 6)}" if bound > 0 else found
         if self.status is Status.OPTIMAL:
-            return f"{cost} serve every preference, and no portfolio of lower cost than {self.lower_bound:g} exists"
+            return f"{found}, and no portfolio of lower cost than {at_least(self.lower_bound, 6)} exists"
         if self.status is Status.FEASIBLE:
-            return f"{cost} serve every preference; cost {self.cost:g}, at least {self.lower_bound:g} is needed"
+            found += f"; cost {at_most(self.cost, 6)}, "
+            if not self.lower_bound > 0:
+                return f"{found}and nothing is proved about cheaper ones"
+            return f"{found}at least {at_least(self.lower_bound, 6)} is needed"
         if self.status is Status.INFEASIBLE:
             return "no admissible portfolio keeps this promise; the witness weight is served by no candidate"
         return f"stopped ({self.stop}) before any portfolio was proved"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palm_opt.align.recipe.declaration import Recipe, load_recipe
-from palm_opt.portfolio.directory import Member, Portfolio
+from palm_opt.portfolio.directory import Portfolio
+from palm_opt.portfolio.manifest import Member
 
 if TYPE_CHECKING:
     from palm_opt.align.policies.member import LoadedMember

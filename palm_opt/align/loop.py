@@ -23,12 +23,12 @@ from palm_opt.planning.gibbs import gibbs
 from palm_opt.planning.plan import plan
 from palm_opt.portfolio.directory import Portfolio
 from palm_opt.preferences.simplex import lattice
-from palm_opt.report.wording import duration, number, weight_text
 from palm_opt.result import Certificate, Stop
 from palm_opt.search import Search, SearchResult
 from palm_opt.solver.certify import certify
 from palm_opt.solver.solve import solve
 from palm_opt.tables.values import ValueMatrix
+from palm_opt.wording import at_most, duration, number, plural, weight_text
 
 __all__ = ["Loop", "blend_at", "first_round"]
 
@@ -127,7 +127,7 @@ class Loop:
         state = self._steering(values.array, weights, entries)
         for missed in state.missed:
             session.say(
-                f"warning: {candidates[missed.candidate].name} falls {number(missed.short, 2)} short of the declared "
+                f"warning: {candidates[missed.candidate].name} falls {at_most(missed.short, 2)} short of the declared "
                 f"trainer error: {candidates[missed.better].name} is better at its weight"
             )
         return State(candidates, entries, values, state)
@@ -164,7 +164,7 @@ class Loop:
             _, gamma = steering.search.answers.oracle_error or (0.0, 0.0)
             if gamma > _ROUNDING:
                 self.session.say(
-                    f"warning: a measured policy is better than the closed form, by {number(gamma, 2)}: the promise "
+                    f"warning: a measured policy is better than the closed form, by {at_most(gamma, 2)}: the promise "
                     "takes that for an error of the closed form; sample more responses (plan.responses)"
                 )
             return steering
@@ -192,8 +192,8 @@ class Loop:
             raise KeyboardInterrupt
         made.write(self.session.store.path / "plan.json")
         self.session.say(
-            f"plan from {made.responses} responses of the base model: {len(made.members)} weights would do (an "
-            "estimate); they are trained first, beside the single rewards"
+            f"plan from {made.responses} responses of the base model: {plural(len(made.members), 'weight')} would do "
+            "(an estimate); they are trained first, beside the single rewards"
         )
         return list(map(tuple, made.weights.tolist()))
 
@@ -219,7 +219,7 @@ class Loop:
             where = "; ".join(weight_text(weight, names) for weight in weights)
             least = "if trained policies were optimal" if self.recipe.plan.reference == "pool" else "at most"
             self.session.say(
-                f"{trained} trained: worst regret {number(steering.gap)} {least}, {number(self.delta)} wanted; "
+                f"{trained} trained: worst regret {at_most(steering.gap)} {least}, {number(self.delta)} wanted; "
                 f"next: {where}; {self._outlook(state, trained, spent)}"
             )
         return [tuple(weight.tolist()) for weight in weights], None
@@ -242,7 +242,7 @@ class Loop:
         def after(more: int) -> str:
             seconds = more * (training / self.recipe.launch.workers + measuring)
             seconds += (len(state.candidates) + more) * measuring * share
-            return f"{more} more training{'s' * (more != 1)} in {duration(seconds)}"
+            return f"{plural(more, 'more training')} in {duration(seconds)}"
 
         left = [budget.trainings - trained] if budget.trainings else []
         if budget.hours and training > 0:

@@ -14,17 +14,16 @@ from palm_opt.align.measuring.evaluate import prompt_text
 from palm_opt.align.recipe.declaration import Recipe
 from palm_opt.align.session import SPLITS, Candidate, Session
 from palm_opt.errors import ProblemError
-from palm_opt.portfolio.directory import BASE, FORMAT, MANIFEST, Portfolio, read_manifest
-from palm_opt.portfolio.store import file_sha256
+from palm_opt.portfolio.directory import Portfolio
+from palm_opt.portfolio.manifest import BASE, FORMAT, MANIFEST, VERSION, read_manifest, write_manifest
 from palm_opt.report import portfolio_report
-from palm_opt.report.wording import REFERENCES, at_most, confidence, number, promise
 from palm_opt.result import Certificate
 from palm_opt.search import Search
 from palm_opt.statistics.certify_samples import CertifiedSamples, certify_samples
-from palm_opt.statistics.looks import Ledger
-from palm_opt.storage import TEMPORARY, atomic_path, sync, write_json, write_text
+from palm_opt.storage import TEMPORARY, atomic_path, fingerprint, sync, write_text
 from palm_opt.tables.samples import Samples
 from palm_opt.tables.values import ValueMatrix
+from palm_opt.wording import REFERENCES, at_most, confidence, needed, number, plural, promise, serving
 
 if TYPE_CHECKING:
     import pyarrow
@@ -72,9 +71,9 @@ class Promise:
     def summary(self) -> str:
         """One sentence for the log."""
         return (
-            f"{len(self.members)} of {self.values.n} policies serve every preference "
+            f"{serving(len(self.members), self.values.n, 'policy', 'policies')} "
             f"{promise(self.epsilon, self.delta)} {REFERENCES[self.reference]}: {', '.join(self.members)} "
-            f"(at least {number(self.lower_bound)} are needed)"
+            f"({needed(self.lower_bound)})"
         )
 
 
@@ -100,27 +99,27 @@ def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -
         _write_evaluation(session, pool, SPLITS, Path(file.name))  # the directory stays as its manifest says
         samples = Samples.read(file.name, ranges=recipe.ranges, rewards=recipe.reward_names, scale="ranges")
     held_out = {prompt_text(row) for row in session.held_out("certify")}
-    ledger = Ledger(session.store.path / "looks.json")
     try:
-        found = certify_samples(
-            samples,
-            promise.members,
-            epsilon=promise.epsilon,
-            alpha=recipe.plan.alpha,
-            split=sorted(held_out),
-            ledger=ledger,
-        )
+        with session.store.ledger() as ledger:
+            found = certify_samples(
+                samples,
+                promise.members,
+                epsilon=promise.epsilon,
+                alpha=recipe.plan.alpha,
+                split=sorted(held_out),
+                ledger=ledger,
+            )
     except ProblemError as error:
         session.say(f"no statistical certificate: {error}")
         return promise
     compared = promise.reference != "gibbs"  # its delta counts the KL, which this one does not
-    needed = found.prompts_needed(promise.delta) if compared else float("inf")
+    wanted = found.prompts_needed(promise.delta) if compared else float("inf")
     session.say(
         f"on new prompts, with probability {confidence(found.alpha)}: within {at_most(found.delta)} of the best "
-        f"measured policy ({found.certification} prompts"
-        + (f"; about {needed:.3g} would show {number(promise.delta)})" if compared else ")")
+        f"measured policy ({plural(found.certification, 'prompt')}"
+        + (f"; about {number(wanted, 3)} would show {number(promise.delta)})" if compared else ")")
     )
-    return replace(promise, samples=found, needed=needed)
+    return replace(promise, samples=found, needed=wanted)
 
 
 def publish(session: Session, pool: Sequence[Candidate], entries: Entries, promise: Promise | None) -> Portfolio:
@@ -152,12 +151,12 @@ def mark_interrupted(root: Path) -> None:
     """Have a manifest that says "running" say "interrupted"; its promise is that of the last round, and holds."""
     document = read_manifest(root)
     document["run"]["stop"] = "interrupted"
-    write_json(root / MANIFEST, document)
+    write_manifest(root / MANIFEST, document)
     portfolio_report(root)
 
 
 def _replace(
-    root: Path, writers: Mapping[str, Callable[[Path], Any]], manifest: Callable[[dict[str, str]], dict[str, Any]]
+    root: Path, writers: Mapping[str, Callable[[Path], Any]], manifest: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
     """Replace all tables at once: they are written in full beside the old ones first.
 
@@ -170,8 +169,8 @@ def _replace(
             path = stack.enter_context(atomic_path(root / name))
             write(path)
             sync(path)
-            hashes[name] = file_sha256(path)
-        write_json(last, manifest(hashes))
+            hashes[name] = fingerprint(path)
+        write_manifest(last, manifest(hashes))
         for name in _TABLES - writers.keys() | {MANIFEST}:
             stack.callback((root / name).unlink, missing_ok=True)
 
@@ -190,7 +189,7 @@ def _write_evaluation(session: Session, pool: Sequence[Candidate], splits: Seque
 
 
 def _manifest(
-    session: Session, pool: Sequence[Candidate], entries: Entries, promise: Promise | None, hashes: Mapping[str, str]
+    session: Session, pool: Sequence[Candidate], entries: Entries, promise: Promise | None, hashes: Mapping[str, Any]
 ) -> dict[str, Any]:
     recipe, store, base = session.recipe, session.store, session.base
     names = recipe.reward_names
@@ -204,7 +203,7 @@ def _manifest(
     first = entries[0]
     return {
         "format": FORMAT,
-        "version": 1,
+        "version": VERSION,
         "base_model": {"name": base.name, "revision": base.revision, "sha256": base.sha256},
         "rewards": [{"name": r.name, "function": r.source, "low": r.low, "high": r.high} for r in recipe.rewards],
         "beta": recipe.train.beta,
@@ -237,7 +236,8 @@ def _manifest(
             }
             for candidate, entry in chosen
         ],
-        "files": {**store.hashes(adapters), **hashes},
+        "files": {**store.fingerprints([*adapters, "plan.json", "scores.parquet"]), **hashes},
+        "journal": store.head,
         "producer": {"name": "palm_opt", "version": __version__},
     }
 

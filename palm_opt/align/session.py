@@ -20,10 +20,11 @@ from palm_opt.align.policies.mixture import Part
 from palm_opt.align.recipe.declaration import Recipe, load_recipe
 from palm_opt.align.training.launch import Task, train_all
 from palm_opt.errors import StoreError
-from palm_opt.portfolio.directory import BASE
+from palm_opt.portfolio.manifest import BASE
 from palm_opt.portfolio.store import Store, check_directory, file_sha256
 from palm_opt.storage import atomic_path
 from palm_opt.tables.scores import RewardTable
+from palm_opt.wording import plural
 
 __all__ = ["BASE", "BLENDS", "SPLITS", "Ask", "Blend", "Candidate", "Say", "Session", "TrainedWeight", "open_session"]
 
@@ -165,7 +166,7 @@ class Session:
             if candidate.weight is not None and not self._finished(candidate)
         ]
         if todo or not quiet:
-            self.say(f"{len(wanted)} weights: {len(wanted) - len(todo)} trained before, {len(todo)} to train")
+            self.say(f"{plural(len(wanted), 'weight')}: {len(wanted) - len(todo)} trained before, {len(todo)} to train")
         for task, result in self._steps(train_all(self, todo), "train", len(todo)):
             self._there.add(task.key)
             seconds = result["seconds"]
@@ -209,7 +210,7 @@ class Session:
             from palm_opt.align.measuring.evaluate import write_rows
 
             rows = self.held_out("select")
-            self.say(f"sampling the base model once: {len(rows)} prompts, {count} responses each")
+            self.say(f"sampling the base model once: {plural(len(rows), 'prompt')}, {plural(count, 'response')} each")
             columns = self._policies().measure((), rows, self.rewards, count)
             with atomic_path(path) as temporary:
                 write_rows(temporary, BASE, rows, columns)

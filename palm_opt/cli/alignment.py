@@ -13,6 +13,17 @@ import typer
 
 from palm_opt.cli import options as opt
 from palm_opt.cli.output import emit, emit_error, emit_json, facts, table
+from palm_opt.wording import (
+    REFERENCES,
+    at_most,
+    number,
+    on_new_prompts,
+    plural,
+    promise,
+    stopped,
+    untrained,
+    weight_text,
+)
 
 if TYPE_CHECKING:
     from palm_opt.align import Portfolio
@@ -115,7 +126,6 @@ def route(
     The weights are divided by their sum; a reward left out counts 0.
     """
     from palm_opt.portfolio.route import route as find
-    from palm_opt.report.wording import number, untrained, weight_text
 
     found = find(directory, opt.weight(weight))
     if json:
@@ -139,7 +149,7 @@ def route(
             [
                 ("weight", weight_text(found.weight.values(), list(found.weight))),
                 ("value", f"{number(found.value)}: the weighted mean of its rewards, each on its scale 0..1"),
-                ("regret", f"{number(found.regret)} against the best of all measured candidates"),
+                ("regret", f"{at_most(found.regret)} against the best of all measured candidates"),
                 *((name, number(x)) for name, x in found.expected.items()),
                 ("adapter", adapter),
             ]
@@ -171,7 +181,6 @@ def _terminable() -> Iterator[None]:
 
 def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
     """Print what a training run left behind."""
-    from palm_opt.report.wording import REFERENCES, number, on_new_prompts, promise, stopped, untrained
 
     files = {
         name: portfolio.path / name
@@ -199,13 +208,12 @@ def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
         )
         return
     if how is not None and portfolio.epsilon is not None and portfolio.delta is not None:
-        emit(
-            f"{len(portfolio.members)} members serve every preference {promise(portfolio.epsilon, portfolio.delta)} "
-            f"{REFERENCES[portfolio.reference]}"
-        )
+        serve = plural(len(portfolio.members), "member serves", "members serve")
+        kept = promise(portfolio.epsilon, portfolio.delta)
+        emit(f"{serve} every preference {kept} {REFERENCES[portfolio.reference]}")
         emit(stopped(how, portfolio.delta))
     else:
-        emit(f"{len(portfolio.members)} policies measured")
+        emit(f"{plural(len(portfolio.members), 'policy', 'policies')} measured")
     if statistical is not None:
         emit(on_new_prompts(statistical))
     emit()

@@ -19,6 +19,7 @@ from palm_opt.cli.results import (
     print_result,
     solve_document,
 )
+from palm_opt.wording import at_least, at_most, plural
 
 if TYPE_CHECKING:
     from palm_opt.result import Certified, Result
@@ -279,8 +280,11 @@ class Bar:
     def update(self, progress: Any) -> None:
         """Show the state of the solve (callback of `palm_opt.solve`)."""
         if not self.line.disable:
-            found = f"{len(progress.incumbent)} members of cost {progress.cost:g}" if progress.incumbent else "none yet"
-            self.line.set_postfix_str(f"round {progress.rounds}: {found}, at least {progress.lower_bound:g} needed")
+            found = "none yet"
+            if size := len(progress.incumbent):
+                found = f"{plural(size, 'member')} of cost {at_most(progress.cost)}"
+            proved = f", at least {at_least(progress.lower_bound)} needed" if progress.lower_bound > 0 else ""
+            self.line.set_postfix_str(f"round {progress.rounds}: {found}{proved}")
 
 
 def check_outputs(certificate: Path | None, plot: Path | None, report: Path | None) -> None:

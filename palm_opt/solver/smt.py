@@ -43,7 +43,7 @@ def _lines(document: Mapping[str, Any], values: ValueMatrix) -> Iterator[str]:
     bound = document["lower_bound"]
     yield "; unsat: every weight is served by a member within the tolerances, and no cheaper portfolio exists than"
     yield f"; the bound {bound}; sha256 of the problem {document['sha256']}"
-    yield from (f"; x{i}: {ascii(name)}" for i, name in enumerate(values.names))
+    yield from (f"; x{i}: {name!a}" for i, name in enumerate(values.names))
     yield "(set-logic QF_LRA)"
     yield "(declare-const badly_served Bool)"
     yield "(declare-const too_cheap Bool)"
@@ -56,7 +56,9 @@ def _lines(document: Mapping[str, Any], values: ValueMatrix) -> Iterator[str]:
     yield "(check-sat)"
 
 
-def _quality(rows: Sequence[Sequence[Fraction]], members: Iterable[int], keep: Fraction, delta: Fraction) -> Iterator[str]:
+def _quality(
+    rows: Sequence[Sequence[Fraction]], members: Iterable[int], keep: Fraction, delta: Fraction
+) -> Iterator[str]:
     """`badly_served`: at the weight w some candidate is better than every member by more than the tolerances."""
     d = len(rows[0])
     yield from (f"(declare-const w{k} Real)" for k in range(d))
@@ -87,7 +89,9 @@ def _size(
         needs.append(f"(< {paid} {_real(Fraction(bound))})")
     for j, weight in enumerate(weights):
         total = sum(weight)
-        dots = [_real(sum((Fraction(w, total) * x for w, x in zip(weight, row, strict=True)), Fraction(0))) for row in rows]
+        dots = [
+            _real(sum((Fraction(w, total) * x for w, x in zip(weight, row, strict=True)), Fraction(0))) for row in rows
+        ]
         yield f"(declare-const opt{j} Real)"
         yield f"(assert (and {' '.join(f'(>= opt{j} {dot})' for dot in dots)}))"
         yield f"(assert (or {' '.join(f'(= opt{j} {dot})' for dot in dots)} false))"

@@ -15,17 +15,19 @@ import contextlib
 import errno
 import hashlib
 import importlib
+import json
 import os
 import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from palm_opt import checker
 from palm_opt.align import Portfolio, publish
 from palm_opt.align.loop import Loop
 from palm_opt.align.measuring.prompts import load_prompts
@@ -34,7 +36,6 @@ from palm_opt.align.policies.base import Base
 from palm_opt.align.recipe.declaration import load_recipe
 from palm_opt.align.session import Session
 from palm_opt.align.training import train
-from palm_opt import checker
 from palm_opt.errors import PalmError
 from palm_opt.portfolio.journal import read_journal
 from palm_opt.portfolio.store import Store, _record
@@ -191,7 +192,7 @@ def scan(mode: str, recipe: Path, folder: Path, most: int) -> str:
     expected = _prepared(folder, out, work)
     out.rename(whole)
     assert disturbed(mode, 0, work, folder / "kinds") == 0
-    assert expected == {name: (out / name).read_bytes() for name in RESULT}
+    assert expected == result_of(out)
     shutil.rmtree(out)
     kinds = (folder / "kinds").read_text().splitlines()
     chosen = _chosen(kinds, most)
@@ -215,7 +216,7 @@ def scan(mode: str, recipe: Path, folder: Path, most: int) -> str:
         assert sealed.isdisjoint(trained.read_text().split()[len(before) :]), f"{mode} {k}: a finished training again"
         done = [(e["event"], e.get("key") or str(e)) for e in read_journal(journal)[0] if e["event"] in ONCE]
         assert len(set(done)) == len(done), f"{mode} {k}: measured or mixed again"
-        different = [name for name in RESULT if (out / name).read_bytes() != expected[name]]
+        different = [name for name, data in result_of(out).items() if data != expected[name]]
         assert not different, f"{mode} {k}: {different} differ from those of the undisturbed run"
         left = [str(item) for item in out.rglob(".*") if item.name != ".lock"]
         assert not left, f"{mode} {k}: left {left}"
@@ -262,7 +263,7 @@ def damage(recipe: Path, folder: Path, most: int) -> str:
         shutil.copytree(whole, out)
         (out / name).write_bytes(data[:place] + rest)
         code = disturbed("kill", -1, work)
-        same = all((out / item).is_file() and (out / item).read_bytes() == expected[item] for item in RESULT)
+        same = all((out / item).is_file() for item in RESULT) and result_of(out) == expected
         assert code == REFUSED or (code == 0 and same), f"{name}, byte {place}, {len(rest)} left: used"
         shutil.rmtree(out)
     return f"{len(chosen)} of {len(cases)} damages"
@@ -276,7 +277,15 @@ def _prepared(folder: Path, out: Path, work: Callable[[], None]) -> dict[str, by
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     assert b"\nmod-" in (out / "values.csv").read_bytes(), "no mixture on the way"
-    return {name: (out / name).read_bytes() for name in RESULT}
+    return result_of(out)
+
+
+def result_of(out: Path, names: Sequence[str] = RESULT) -> dict[str, bytes]:
+    """What a run ends with: some files, the manifest without what it has of the journal, which tells the way there."""
+    found = {name: (out / name).read_bytes() for name in names}
+    manifest = json.loads(found["portfolio.json"])
+    told = {key: value for key, value in manifest.items() if key not in ("journal", "sha256")}
+    return {**found, "portfolio.json": json.dumps(told).encode()}
 
 
 def _sealed(out: Path) -> set[str]:

@@ -13,8 +13,9 @@ import pytest
 
 from palm_opt.align import Portfolio, load_member, load_recipe, run, train
 from palm_opt.errors import ProblemError, StoreError
+from palm_opt.portfolio.journal import read_journal
+from palm_opt.portfolio.manifest import write_manifest
 from palm_opt.portfolio.route import route
-from palm_opt.portfolio.store import read_journal
 from tests.align.tiny import RECIPE, changed
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
@@ -193,7 +194,7 @@ def test_a_mixture_in_a_directory_is_routed_to_and_answers(
     manifest["members"] = [manifest["members"][0], {**member, "value": best}]
     del manifest["files"]["values.csv"]
     manifest["tolerances"] = {"epsilon": 0.0, "delta": 0.1}
-    (root / "portfolio.json").write_text(json.dumps(manifest))
+    write_manifest(root / "portfolio.json", manifest)
     found = route(root, {"early": 1})
     assert (found.member, found.parts, found.adapter) == ("mod-75-25", parts, None)
     loaded = load_member(root, found.member, base=recipe.parent / "base")
@@ -214,6 +215,8 @@ def test_a_mixture_in_a_directory_is_routed_to_and_answers(
         shutil.copytree(recipe.parent / "base", tmp_path / "other", dirs_exist_ok=True)
         (tmp_path / "other" / "generation_config.json").write_text("{}")
         load_member(root, found.member, base=tmp_path / "other")
-    (root / "adapters" / folders[1].name / "adapter_model.safetensors").write_bytes(b"changed")
+    file = root / "adapters" / folders[1].name / "adapter_model.safetensors"
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(StoreError, match="SHA-256"):
         load_member(root, found.member, base=recipe.parent / "base")

@@ -13,7 +13,8 @@ import pytest
 
 from palm_opt.align import Portfolio, train
 from palm_opt.errors import PalmError
-from palm_opt.portfolio.store import read_journal
+from palm_opt.portfolio.journal import read_journal
+from tests.align.faults import result_of
 from tests.align.tiny import RECIPE, WEIGHTS
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
@@ -61,8 +62,8 @@ def inline(mortal: Path, tmp_path_factory: pytest.TempPathFactory) -> Portfolio:
 
 
 def assert_same(found: Portfolio, expected: Portfolio) -> None:
-    for name in ("portfolio.json", "values.csv", "evaluation.parquet"):
-        assert (found.path / name).read_bytes() == (expected.path / name).read_bytes(), name
+    names = ("portfolio.json", "values.csv", "evaluation.parquet")
+    assert result_of(found.path, names) == result_of(expected.path, names)
 
 
 def events(out: Path) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from palm_opt.align import Portfolio, run, train
-from palm_opt.portfolio.store import read_journal
+from palm_opt.portfolio.journal import read_journal
 from tests.align.tiny import RECIPE, changed
 
 ROOT = Path(__file__).resolve().parents[2]

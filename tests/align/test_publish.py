@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 import re
 import shutil
@@ -30,12 +29,15 @@ from palm_opt.align.steer import Steering
 from palm_opt.align.training import train
 from palm_opt.errors import ProblemError, StoreError
 from palm_opt.portfolio import store
-from palm_opt.portfolio.store import Store, read_journal
-from palm_opt.report.portfolio import portfolio_report
-from palm_opt.report.wording import at_most
+from palm_opt.portfolio.journal import read_journal
+from palm_opt.portfolio.manifest import write_manifest
+from palm_opt.portfolio.store import Store
+from palm_opt.report.rebuild import portfolio_report
 from palm_opt.result import Certificate, Stop
 from palm_opt.solver.solve import solve
 from palm_opt.statistics.looks import Ledger
+from palm_opt.storage import fingerprint
+from palm_opt.wording import at_most
 from tests.align import faults
 from tests.align.tiny import RECIPE, REWARDS
 
@@ -80,7 +82,7 @@ def run(folder: Path, trainings: int, recipe: str = ORACLE, **options: Any) -> P
 
 
 def left_behind(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / "p" / name).read_bytes() for name in (*faults.RESULT, "answers.csv")}
+    return faults.result_of(folder / "p", (*faults.RESULT, "answers.csv"))
 
 
 class Once:
@@ -211,7 +213,7 @@ def test_a_closed_form_that_training_beats_is_said_so(folder: Path) -> None:
     assert said in (folder / "p" / "report.html").read_text()
     manifest = json.loads((folder / "p" / "portfolio.json").read_text())
     manifest["run"]["closed_form_error"] = None
-    (folder / "p" / "portfolio.json").write_text(json.dumps(manifest))
+    write_manifest(folder / "p" / "portfolio.json", manifest)
     with pytest.raises(StoreError, match="error of the closed form"):
         portfolio_report(folder / "p")
 
@@ -239,8 +241,8 @@ def test_answers_that_name_other_policies_are_refused(change: str, finished: Pat
     text = text.replace("policy", "who") if change == "no column" else text
     (root / "answers.csv").write_text(text)
     manifest = json.loads((root / "portfolio.json").read_text())
-    manifest["files"]["answers.csv"] = hashlib.sha256(text.encode()).hexdigest()
-    (root / "portfolio.json").write_text(json.dumps(manifest))
+    manifest["files"]["answers.csv"] = fingerprint(root / "answers.csv")
+    write_manifest(root / "portfolio.json", manifest)
     with pytest.raises(StoreError, match=r"'policy'|no member"):
         Portfolio.load(root)
 
@@ -272,7 +274,7 @@ def test_a_report_refuses_claims_that_the_certificates_do_not_prove(
         del manifest["files"]["certificate-statistical.json"]
     else:
         (manifest[table] if table else manifest)[key] = claim
-    (root / "portfolio.json").write_text(json.dumps(manifest))
+    write_manifest(root / "portfolio.json", manifest)
     with pytest.raises(StoreError):
         portfolio_report(root)
 

@@ -9,7 +9,8 @@ from typing import Any
 from palm_opt.align.policies.base import load_model, load_tokenizer, named_base, require_libraries
 from palm_opt.align.policies.mixture import attach
 from palm_opt.errors import ProblemError, RecipeError, StoreError
-from palm_opt.portfolio.directory import BASE, GENERATION, Portfolio
+from palm_opt.portfolio.directory import Portfolio
+from palm_opt.portfolio.manifest import BASE, GENERATION
 
 __all__ = ["LoadedMember", "load_member"]
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from palm_opt import checker
 from palm_opt.errors import StoreError
+from palm_opt.portfolio.directory import Portfolio, read_policies
+from palm_opt.portfolio.manifest import MANIFEST, read_manifest, write_manifest
+from palm_opt.report.html import write_report
 from palm_opt.result import Certificate, Certified, Result, Settings, Status, Stop
-from palm_opt.storage import write_json
+from palm_opt.solver.certify import certify
+from palm_opt.solver.frontier import frontier
+from palm_opt.solver.separation import regret
+from palm_opt.storage import fingerprint
+from palm_opt.tables.samples import Samples
 from palm_opt.tables.values import ValueMatrix
-
-if TYPE_CHECKING:
-    from palm_opt.checker import Verified
-    from palm_opt.portfolio.directory import Portfolio
 
 __all__ = ["portfolio_report", "quick_frontier"]
 
@@ -32,35 +36,29 @@ def portfolio_report(directory: str | Path) -> Path:
     ------
     StoreError : the directory is damaged or unsafe. InvalidCertificate : its certificate does not hold.
     """
-    from palm_opt.portfolio.directory import MANIFEST, Portfolio, read_manifest
-    from palm_opt.portfolio.store import file_sha256
-    from palm_opt.report.html import write_report
-
     root = Path(directory)
     _forget_report(root)
-    portfolio = Portfolio.load(root, check=False)
+    portfolio = Portfolio.load(root)
     values = _values(portfolio)
     result = _result(portfolio, values)
-    frontier = quick_frontier(values, result, certified=portfolio.run is not None)
+    points = quick_frontier(values, result, certified=portfolio.run is not None)
     title = f"{root.resolve().name}: policies trained from {portfolio.base_model['name']}"
-    path = write_report(root / "report.html", values, result, frontier, portfolio, title)
+    path = write_report(root / "report.html", values, result, points, portfolio, title)
     document = read_manifest(root)
-    document["files"]["report.html"] = file_sha256(path)
-    write_json(root / MANIFEST, document)
+    document["files"]["report.html"] = fingerprint(path)
+    write_manifest(root / MANIFEST, document)
     return path
 
 
 def _forget_report(root: Path) -> None:
     """Strike the old report from the manifest first: a crash then leaves a directory that still loads."""
-    from palm_opt.portfolio.directory import MANIFEST, read_manifest
-
     document = read_manifest(root)
     try:
         listed = document["files"].pop("report.html", None) is not None
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{root / MANIFEST}: not a manifest: {error}") from None
     if listed:
-        write_json(root / MANIFEST, document)
+        write_manifest(root / MANIFEST, document)
 
 
 def _values(portfolio: Portfolio) -> ValueMatrix:
@@ -78,7 +76,7 @@ def _agrees(portfolio: Portfolio, what: str, claimed: Any, proved: Any) -> None:
         raise StoreError(f"{portfolio.path}: the manifest has {what} {str(claimed)[:60]}, proved is {str(proved)[:60]}")
 
 
-def _promised(portfolio: Portfolio, checked: Verified, members: Sequence[str], bound: Any) -> None:
+def _promised(portfolio: Portfolio, checked: checker.Verified, members: Sequence[str], bound: Any) -> None:
     """The promise of the manifest is that of the certificate."""
     _agrees(portfolio, "the members", sorted(m.name for m in portfolio.members), sorted(set(members)))
     if portfolio.epsilon is not None:
@@ -93,15 +91,8 @@ def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
 
     A certificate against another reference than the pool is checked too; of the pool it then says what `certify` finds.
     """
-    from palm_opt import checker
-    from palm_opt.portfolio.directory import read_policies
-    from palm_opt.solver.certify import certify
-    from palm_opt.solver.separation import regret
-
     names = [member.name for member in portfolio.members]
     if portfolio.has("certificate-statistical.json"):
-        from palm_opt.tables.samples import Samples
-
         path = portfolio.path / "evaluation.parquet"
         samples = Samples.read(path, ranges=portfolio.ranges, rewards=portfolio.rewards, scale="ranges")
         document = checker.read_certificate(portfolio.path / "certificate-statistical.json")
@@ -163,8 +154,6 @@ def quick_frontier(values: ValueMatrix, result: Result | Certified, certified: b
 
     For a given portfolio (`palm_opt.certify`), which is no answer to the question of size, only if `certified` is set.
     """
-    from palm_opt.solver.frontier import frontier
-
     if values.n > _FRONTIER_ROWS or not values.unit_costs or not result.indices:
         return None
     if isinstance(result, Certified) and not certified:
