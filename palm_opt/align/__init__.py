@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palm_opt.align.recipe.declaration import Recipe, load_recipe
+from palm_opt.align.recipe.declaration import Recipe
+from palm_opt.align.recipe.reading import load_recipe
+from palm_opt.errors import ProblemError
 from palm_opt.portfolio.directory import Member, Portfolio
+from palm_opt.solver.separation import check_tolerances
 
 if TYPE_CHECKING:
     from palm_opt.align.policies.member import LoadedMember
@@ -23,7 +26,7 @@ def train(
     Parameters
     ----------
     plan_or_weights : a `palm_opt.Plan` or its plan.json, which must be about the recipe's rewards, ranges and beta; or
-        (k, d) weights, entries >= 0, each row divided by its sum; or a CSV file with one column a reward.
+        (k, d) weights, entries >= 0, each row divided by its sum; or a table (CSV, Parquet) with one column a reward.
     recipe : a recipe or its file.
     out : portfolio directory. The same call again trains and measures only what is missing.
     progress : called with one line at a time; by default lines, and bars on a terminal, go to stderr.
@@ -37,9 +40,19 @@ def train(
     RecipeError, ProblemError : bad input. StoreError : the directory is damaged, in use, or of another recipe.
     BackendNotFound : a training library is missing.
     """
-    from palm_opt.align import pipeline
+    from palm_opt.align.publish import publish
+    from palm_opt.align.session import open_session
+    from palm_opt.align.weights import weights_for
 
-    return pipeline.train(plan_or_weights, recipe, out, progress)
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    asks = [(tuple(row), None) for row in weights_for(plan_or_weights, recipe).tolist()]
+    with open_session(recipe, out, progress) as session:
+        known = {ask for asked in session.rounds() for ask in asked}
+        if new := [ask for ask in asks if ask not in known]:
+            session.ask(new)
+        pool = session.candidates(asks)
+        session.train(pool)
+        return publish(session, session.measure(pool), None)
 
 
 def run(
@@ -62,9 +75,18 @@ def run(
     -------
     Portfolio : the chosen members, with the promise in `epsilon` and `delta`. Raises as `align`.
     """
-    from palm_opt.align import pipeline
+    from palm_opt.align.loop import Loop
+    from palm_opt.align.session import open_session
 
-    return pipeline.run(recipe, out, epsilon, delta, progress)
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    epsilon = recipe.plan.epsilon if epsilon is None else epsilon
+    delta = recipe.plan.delta if delta is None else delta
+    check_tolerances(epsilon, delta)
+    if not recipe.plan.reaches(epsilon, delta):
+        eta, gamma = recipe.plan.error
+        raise ProblemError(f"delta: {delta:g} is out of reach with the declared trainer error ({eta:g}, {gamma:g})")
+    with open_session(recipe, out, progress) as session:
+        return Loop(session, epsilon, delta).run()
 
 
 def load_member(
@@ -88,6 +110,6 @@ def load_member(
     StoreError : no such member; a damaged or unsafe directory; a base model other than the one that was trained.
     BackendNotFound : a library is missing.
     """
-    from palm_opt.align.policies import member as deploy
+    from palm_opt.align.policies import member
 
-    return deploy.load_member(portfolio, name, base, precision)
+    return member.load_member(portfolio, name, base, precision)

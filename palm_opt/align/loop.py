@@ -6,14 +6,14 @@ Steering sees the `select` split only. The `certify` split is opened when the lo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt.align.measuring.evaluate import Measured
 from palm_opt.align.publish import Promise, mark_interrupted, publish, statistical, table_of
 from palm_opt.align.recipe.declaration import Recipe
 from palm_opt.align.session import Ask, Blend, Candidate, Session, TrainedWeight
@@ -44,10 +44,14 @@ _CHOOSING = 60.0  # seconds for choosing the fewest members; longer proves nothi
 class State:
     """The measured pool between two rounds."""
 
-    candidates: Sequence[Candidate]
-    entries: Sequence[dict[str, Any]]
+    pool: Mapping[Candidate, Measured]
     values: ValueMatrix
     steering: Steering
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The policies, in the order of the rows of `values`."""
+        return list(self.pool)
 
 
 class Loop:
@@ -91,7 +95,7 @@ class Loop:
             raise
 
     def _publish(self, state: State, promise: Promise) -> Portfolio:
-        return publish(self.session, state.candidates, state.entries, promise)
+        return publish(self.session, state.pool, promise)
 
     def _interrupted(self, state: State | None) -> None:
         """Leave a directory that says so, unless it says how an earlier run ended, with its promise and its proofs."""
@@ -121,16 +125,15 @@ class Loop:
                 session.train(candidates, quiet=True)
         candidates += session.blends(candidates, self.recipe.plan.blends)
         session.train(candidates)
-        entries = session.measure(candidates)
-        values = table_of(self.recipe, candidates, entries)
-        weights = [None if c.weight is None else np.array(c.weight) for c in candidates]
-        state = self._steering(values.array, weights, entries)
+        pool = session.measure(candidates)
+        values = table_of(self.recipe, pool)
+        state = self._steering(values.array, pool)
         for missed in state.missed:
             session.say(
                 f"warning: {candidates[missed.candidate].name} falls {number(missed.short, 2)} short of the declared "
                 f"trainer error: {candidates[missed.better].name} is better at its weight"
             )
-        return State(candidates, entries, values, state)
+        return State(pool, values, state)
 
     def _start(self, state: State, weight: TrainedWeight) -> str | None:
         """The adapter trained for the nearest weight, where the recipe wants warm starts."""
@@ -155,10 +158,11 @@ class Loop:
             self.session.blend(blends)  # all in one line: a kill in between would leave half a round
         return any(blends.values())
 
-    def _steering(self, array: Array, weights: Sequence[Array | None], entries: Sequence[dict[str, Any]]) -> Steering:
+    def _steering(self, array: Array, pool: Mapping[Candidate, Measured]) -> Steering:
         terms, names = self.recipe.plan, self.recipe.reward_names
+        weights = [None if c.weight is None else np.array(c.weight) for c in pool]
         if terms.reference == "gibbs":
-            kl = np.array([[entry["kl"]] for entry in entries])
+            kl = np.array([[found.kl] for found in pool.values()])
             beta = self.recipe.train.beta
             steering = steer_to(self._ideal, array - beta * kl, weights, self.epsilon, self.delta, names)
             _, gamma = steering.search.answers.oracle_error or (0.0, 0.0)

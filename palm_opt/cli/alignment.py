@@ -31,6 +31,7 @@ def check(recipe: RecipeFile, json: opt.Json = False) -> None:
     gets an estimate of what `run` takes at most: trainings, completions, tokens, memory and disk.
     """
     from palm_opt.align.check import check_recipe
+    from palm_opt.align.training.setup import training_sha256
 
     found = check_recipe(recipe)
     document: dict[str, Any] = {"recipe": recipe, "ok": not found.errors, "errors": found.errors}
@@ -45,7 +46,7 @@ def check(recipe: RecipeFile, json: opt.Json = False) -> None:
     splits = {name: len(getattr(found.prompts, name)) for name in ("train", "select", "certify")}
     if json:
         document.update(rewards=found.recipe.reward_names, prompts=splits, estimate=found.estimate.document())
-        document["training_sha256"] = found.recipe.training_sha256
+        document["training_sha256"] = training_sha256(found.recipe)
         emit_json(document)
         return
     emit(f"{recipe}: ok")

@@ -25,7 +25,7 @@ def test_a_soup_is_what_peft_makes_of_its_parts(recipe: Path, tmp_path: Path) ->
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from palm_opt.align.policies.soup import blend
+    from palm_opt.align.policies.adapters import blend
 
     portfolio = train([[1.0, 0.0], [0.0, 1.0]], recipe, tmp_path / "p", progress=lambda line: None)
     first, second = (portfolio.path / member.adapter for member in portfolio.members[1:])

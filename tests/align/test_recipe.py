@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from palm_opt.align import Recipe, load_recipe
+from palm_opt.align import load_recipe
 from palm_opt.align.measuring.prompts import load_prompts
 from palm_opt.align.measuring.rewards import RewardFunction, resolve_rewards
-from palm_opt.align.pipeline import read_weights
-from palm_opt.align.recipe.declaration import Reward
-from palm_opt.align.recipe.settings import REQUIRED, SETTINGS, TRL_ARGUMENTS, markdown
+from palm_opt.align.recipe.declaration import SETTINGS, TRL_ARGUMENTS, Reward
+from palm_opt.align.recipe.listing import markdown, trl_markdown
+from palm_opt.align.recipe.settings import REQUIRED
+from palm_opt.align.training.setup import measuring_sha256, training_sha256
+from palm_opt.align.weights import read_weights
 from palm_opt.errors import ProblemError, RecipeError
 from tests.recipes import MINIMAL, write
 
@@ -37,7 +39,7 @@ def test_example_recipes_load() -> None:
 
 
 def test_defaults_come_from_the_table(tmp_path: Path) -> None:
-    recipe = Recipe.load(write(tmp_path, MINIMAL))
+    recipe = load_recipe(write(tmp_path, MINIMAL))
     for setting in SETTINGS:
         section, _, name = setting.key.rpartition(".")
         value = getattr(getattr(recipe, section) if section else recipe, name)
@@ -130,13 +132,13 @@ def test_hash_follows_what_training_depends_on(tmp_path: Path) -> None:
     text = MINIMAL.replace("palm_opt.align.embedded:brevity", "own:f")
     recipe = load_recipe(write(tmp_path, text))
     same = load_recipe(write(tmp_path, text + "[plan]\ndelta = 0.2\n[evaluation]\nprompts = 9\n"))
-    assert same.training_sha256 == recipe.training_sha256
-    assert same.measuring_sha256 != recipe.measuring_sha256
+    assert training_sha256(same) == training_sha256(recipe)
+    assert measuring_sha256(same) != measuring_sha256(recipe)
     for change in ("[train]\nbeta = 0.1\n", "[train.trl]\nmax_grad_norm = 0.5\n", "[lora]\nr = 4\n"):
-        assert load_recipe(write(tmp_path, text + change)).training_sha256 != recipe.training_sha256
-    before = recipe.training_sha256
+        assert training_sha256(load_recipe(write(tmp_path, text + change))) != training_sha256(recipe)
+    before = training_sha256(recipe)
     (tmp_path / "own.py").write_text("def f(completions, **_):\n    return [1.0 for _ in completions]\n")
-    assert recipe.training_sha256 != before
+    assert training_sha256(recipe) != before
 
 
 def test_reward_modules_of_two_recipes_do_not_mix(tmp_path: Path) -> None:
@@ -232,7 +234,7 @@ def test_weights(tmp_path: Path) -> None:
 
 def test_the_documentation_has_the_tables() -> None:
     text = (ROOT / "docs" / "alignment.md").read_text(encoding="utf-8")
-    assert markdown() in text
+    assert markdown() in text and trl_markdown() in text
     assert all(f"`{name}`" in text for name in TRL_ARGUMENTS)
 
 
@@ -240,7 +242,8 @@ def test_checking_a_recipe_loads_no_torch() -> None:
     code = (
         "import sys, palm_opt.portfolio.route\n"
         "from palm_opt.align import load_recipe\n"
-        "load_recipe('examples/embedded.toml').training_sha256\n"
+        "from palm_opt.align.training.setup import training_sha256\n"
+        "training_sha256(load_recipe('examples/embedded.toml'))\n"
         "bad = {'torch', 'transformers', 'trl', 'peft', 'datasets', 'pandas', 'matplotlib'} & set(sys.modules)\n"
         "assert not bad, bad\n"
         "import palm_opt\n"

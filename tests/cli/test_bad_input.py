@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import palm_opt as palm
-from palm_opt.align.pipeline import read_weights
+from palm_opt.align.weights import read_weights
 from palm_opt.errors import StoreError
 from palm_opt.portfolio.store import check_directory
 from palm_opt.storage import atomic_path
@@ -244,8 +244,8 @@ from palm_opt.checker import certificate as checker
 from palm_opt.align import Portfolio
 from palm_opt.align.measuring.prompts import read_rows
 from palm_opt.portfolio.journal import read_journal
-from palm_opt.align.pipeline import read_weights
-from palm_opt.align.recipe.declaration import load_recipe
+from palm_opt.align.recipe.reading import load_recipe
+from palm_opt.align.weights import read_weights
 from palm_opt.statistics.looks import Ledger
 from palm_opt.planning.planned import Plan
 from palm_opt.tables.samples_files import holds_samples

@@ -8,6 +8,7 @@ from typing import Any
 
 from palm_opt.align.policies.base import load_model, load_tokenizer, named_base, require_libraries
 from palm_opt.align.policies.mixture import attach
+from palm_opt.align.policies.sampling import complete, decoded
 from palm_opt.errors import ProblemError, RecipeError, StoreError
 from palm_opt.portfolio.directory import BASE, GENERATION, Portfolio
 
@@ -32,8 +33,6 @@ class LoadedMember:
             repetition_penalty.
         """
         import torch
-
-        from palm_opt.align.measuring.evaluate import complete, decoded
 
         if not prompts or isinstance(prompts, str) or len({isinstance(prompt, str) for prompt in prompts}) > 1:
             raise ProblemError("prompts: expected a list of texts, or of lists of chat messages, with at least one")

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.align.measuring.evaluate import Policies, sample_of
-from palm_opt.align.measuring.prompts import PromptSet
-from palm_opt.align.measuring.rewards import RewardFunction
-from palm_opt.align.policies.base import Base, load_model
-from palm_opt.align.recipe.declaration import Recipe
+from palm_opt.align.measuring.evaluate import Policies
+from palm_opt.align.measuring.prompts import sample_of
+from palm_opt.align.policies.base import load_model
+from palm_opt.align.training.setup import Setup, training_sha256
 from palm_opt.errors import ProblemError
 from palm_opt.storage import atomic_path
 
@@ -56,16 +55,10 @@ class Pool:
         return pairs
 
 
-def sample_pool(
-    recipe: Recipe,
-    base: Base,
-    prompts: PromptSet,
-    rewards: Sequence[RewardFunction],
-    tokenizer: Any,
-    cache: Path | None = None,
-) -> Pool:
+def sample_pool(setup: Setup, cache: Path | None = None) -> Pool:
     """The pool of a recipe: sampled once, from its seed; found again in this process and in the folder `cache`."""
-    parts = [recipe.training_sha256, base.sha256, prompts.sha256]
+    recipe = setup.recipe
+    parts = [training_sha256(recipe), setup.base.sha256, setup.prompts.sha256]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     file = cache / f"pool-{key[:32]}.parquet" if cache else None
     if key in _pools:
@@ -73,9 +66,9 @@ def sample_pool(
     with _alone(file):
         pool = _read(file) if file and file.is_file() else None
         if pool is None:
-            rows = sample_of(prompts.train, recipe.train.pool)
-            policies = Policies(load_model(base, recipe.device.precision), tokenizer, recipe)
-            flat, scores = policies.sample(rows, rewards, recipe.train.generations, recipe.seed + 2)
+            rows = sample_of(setup.prompts.train, recipe.train.pool)
+            policies = Policies(load_model(setup.base, recipe.device.precision), setup.tokenizer, recipe)
+            flat, scores = policies.sample(rows, setup.rewards, recipe.train.generations, recipe.seed + 2)
             shape = (len(rows), recipe.train.generations)
             completions = [flat[i * shape[1] : (i + 1) * shape[1]] for i in range(shape[0])]
             pool = Pool([row["prompt"] for row in rows], completions, scores.reshape(*shape, -1))

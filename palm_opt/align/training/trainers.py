@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palm_opt.align.measuring.prompts import PromptSet
-from palm_opt.align.measuring.rewards import RewardFunction
-from palm_opt.align.policies.base import Base, load_model, precision
-from palm_opt.align.recipe.declaration import Recipe
-from palm_opt.align.recipe.settings import TRAINERS
+from palm_opt.align.policies.base import load_model, precision
+from palm_opt.align.recipe.declaration import TRAINERS, Recipe
+from palm_opt.align.training.setup import Setup
 from palm_opt.errors import RecipeError
 
 __all__ = ["CURVE", "Job", "arguments", "make_config", "make_trainer"]
@@ -24,18 +22,19 @@ CURVE = 50  #: logged points of a training, about
 class Job:
     """One weight to train for. `output`: where TRL writes; `steps`: optimiser's; `cache`: of all weights."""
 
+    setup: Setup
     weight: Sequence[float]
-    recipe: Recipe
-    base: Base
-    prompts: PromptSet
-    rewards: Sequence[RewardFunction]
-    tokenizer: Any
     output: Path
     steps: int
     name: str = "training"
     cache: Path | None = None
     save: bool = False
     report: bool = False
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the setup."""
+        return self.setup.recipe
 
 
 def make_trainer(job: Job) -> Any:
@@ -81,11 +80,11 @@ def _online(job: Job, trainer: Any) -> Any:
     from datasets import Dataset
 
     return trainer(
-        model=load_model(job.base, job.recipe.device.precision),
-        reward_funcs=list(job.rewards),
+        model=load_model(job.setup.base, job.recipe.device.precision),
+        reward_funcs=list(job.setup.rewards),
         args=make_config(job),
-        train_dataset=Dataset.from_list(list(job.prompts.train)),
-        processing_class=job.tokenizer,
+        train_dataset=Dataset.from_list(list(job.setup.prompts.train)),
+        processing_class=job.setup.tokenizer,
         peft_config=_lora(job.recipe),
     )
 
@@ -101,14 +100,14 @@ def _dpo_rerank(job: Job) -> Any:
     if args.process_index == 0:
         from palm_opt.align.training.pairs import sample_pool
 
-        pool = sample_pool(job.recipe, job.base, job.prompts, job.rewards, job.tokenizer, job.cache)
+        pool = sample_pool(job.setup, job.cache)
         pairs = [pool.pairs(job.weight)]
     broadcast_object_list(pairs)
     return DPOTrainer(
-        model=load_model(job.base, job.recipe.device.precision),
+        model=load_model(job.setup.base, job.recipe.device.precision),
         args=args,
         train_dataset=Dataset.from_list(pairs[0]),
-        processing_class=job.tokenizer,
+        processing_class=job.setup.tokenizer,
         peft_config=_lora(job.recipe),
     )
 
@@ -116,12 +115,12 @@ def _dpo_rerank(job: Job) -> Any:
 def _lora(recipe: Recipe) -> Any:
     from peft import LoraConfig
 
-    target = recipe.lora.target
+    targets = recipe.lora.targets
     return LoraConfig(
         r=recipe.lora.r,
         lora_alpha=recipe.lora.alpha,
         lora_dropout=recipe.lora.dropout,
-        target_modules=target if target == "all-linear" else [name.strip() for name in target.split(",")],
+        target_modules=targets if targets != ["all-linear"] else targets[0],
         task_type="CAUSAL_LM",
     )
 
