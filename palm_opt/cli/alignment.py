@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from palm_opt.cli import options as opt
 from palm_opt.cli.output import emit, emit_error, emit_json, facts, table
@@ -17,11 +18,21 @@ from palm_opt.cli.output import emit, emit_error, emit_json, facts, table
 if TYPE_CHECKING:
     from palm_opt.align import Portfolio
 
-__all__ = ["align", "check", "report", "route", "run"]
+__all__ = ["WithKeys", "align", "check", "report", "route", "run"]
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file (.toml).")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Portfolio directory; resumed where it exists.")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Portfolio directory.")]
+
+
+class WithKeys(typer.core.TyperCommand):
+    """A command whose help ends with all keys of a recipe."""
+
+    def format_epilog(self, context: Any, formatter: Any) -> None:
+        from palm_opt.align.recipe.listing import pairs
+
+        with formatter.section("Keys of a recipe"):
+            formatter.write_dl(pairs())
 
 
 def check(recipe: RecipeFile, json: opt.Json = False) -> None:

@@ -73,7 +73,7 @@ def assert_finished(file: Path, portfolio: Portfolio) -> None:
 
 def test_the_loop_measures_soups_before_it_trains(recipe: Path, tmp_path: Path) -> None:
     file, out = recipe.with_name("soups.toml"), tmp_path / "p"
-    file.write_text(restless("soups = true"))
+    file.write_text(changed(restless("soups = true"), ("steps = 8", "steps = 24")))
     portfolio = run(file, out, progress=lambda line: None)
     entries, _ = read_journal(out / "journal.jsonl")
     blended = [soup for entry in entries if entry["event"] == "blended" for soup in entry["soups"]]

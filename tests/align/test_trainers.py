@@ -15,7 +15,7 @@ from palm_opt.align import load_recipe
 from palm_opt.align.measuring.prompts import sample_of
 from palm_opt.align.policies.base import load_model, quiet
 from palm_opt.align.recipe.declaration import TRAINERS, TRL_ARGUMENTS
-from palm_opt.align.training.pairs import Pool, sample_pool
+from palm_opt.align.training.pairs import SamplePool, sample_pool
 from palm_opt.align.training.setup import Setup
 from palm_opt.align.training.train import train_adapter
 from palm_opt.align.training.trainers import Job, arguments
@@ -108,7 +108,7 @@ def test_pool_is_sampled_once_and_ranked_by_the_weight(task: Task, tmp_path: Pat
 
     mine = task.with_train(trainer="dpo-rerank", pool=5, generations=4, beta=0.1)
 
-    def sample() -> Pool:
+    def sample() -> SamplePool:
         module._pools.clear()
         with quiet(mine.recipe.device):
             return sample_pool(mine, tmp_path)
@@ -125,7 +125,7 @@ def test_pool_is_sampled_once_and_ranked_by_the_weight(task: Task, tmp_path: Pat
     for pair in first.pairs([0.0, 1.0, 0.0]):
         words = [len(pair[side].split()) for side in ("chosen", "rejected")]
         assert words[0] < words[1]
-    tied = Pool(["p"], [["a", "b"]], np.zeros((1, 2, 3)))
+    tied = SamplePool(["p"], [["a", "b"]], np.zeros((1, 2, 3)))
     with pytest.raises(ProblemError, match="nothing to learn from"):
         tied.pairs([0.0, 1.0, 0.0])
 

@@ -188,7 +188,7 @@ VALUES = ["--id", "model", "--rewards", "a,b"]
         (["certify-samples", "junk.npz", "--range", "0:1"], "cannot be read as npz"),
         (["plan", "junk.npz"], "cannot be read as npz"),
         (["report", "."], "no portfolio.json"),
-        (["align", "examples/embedded.toml", "--weights", "binary", "--out", "o"], "not UTF-8"),
+        (["align", "examples/embedded.toml", "--weights", "binary.csv", "--out", "o"], "not UTF-8"),
     ],
 )
 def test_commands_refuse_in_one_line(
@@ -201,7 +201,8 @@ def test_commands_refuse_in_one_line(
     from palm_opt.cli import main
 
     (tmp_path / "V.csv").write_text(TABLE)
-    (tmp_path / "binary").write_bytes(bytes(range(256)))
+    for name in ("binary", "binary.csv"):
+        (tmp_path / name).write_bytes(bytes(range(256)))
     (tmp_path / "junk.npz").write_bytes(BAD["junk.npz"][0])
     recipe = Path("examples/embedded.toml").resolve()
     monkeypatch.chdir(tmp_path)

@@ -20,13 +20,13 @@ from palm_opt.align.training.setup import Setup, training_sha256
 from palm_opt.errors import ProblemError
 from palm_opt.storage import atomic_path
 
-__all__ = ["Pool", "sample_pool"]
+__all__ = ["SamplePool", "sample_pool"]
 
-_pools: dict[str, Pool] = {}  # the last one, for the next weight in this process
+_pools: dict[str, SamplePool] = {}  # the last one, for the next weight in this process
 
 
 @dataclass(frozen=True)
-class Pool:
+class SamplePool:
     """Completions of the base model, shape (prompts, generations), and their scores, (prompts, generations, d)."""
 
     prompts: list[Any]
@@ -55,7 +55,7 @@ class Pool:
         return pairs
 
 
-def sample_pool(setup: Setup, cache: Path | None = None) -> Pool:
+def sample_pool(setup: Setup, cache: Path | None = None) -> SamplePool:
     """The pool of a recipe: sampled once, from its seed; found again in this process and in the folder `cache`."""
     recipe = setup.recipe
     parts = [training_sha256(recipe), setup.base.sha256, setup.prompts.sha256]
@@ -71,7 +71,7 @@ def sample_pool(setup: Setup, cache: Path | None = None) -> Pool:
             flat, scores = policies.sample(rows, setup.rewards, recipe.train.generations, recipe.seed + 2)
             shape = (len(rows), recipe.train.generations)
             completions = [flat[i * shape[1] : (i + 1) * shape[1]] for i in range(shape[0])]
-            pool = Pool([row["prompt"] for row in rows], completions, scores.reshape(*shape, -1))
+            pool = SamplePool([row["prompt"] for row in rows], completions, scores.reshape(*shape, -1))
             if file:
                 _write(file, pool)
     _pools.clear()
@@ -92,7 +92,7 @@ def _alone(file: Path | None) -> Iterator[None]:
         yield
 
 
-def _write(file: Path, pool: Pool) -> None:
+def _write(file: Path, pool: SamplePool) -> None:
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -107,7 +107,7 @@ def _write(file: Path, pool: Pool) -> None:
         parquet.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
-def _read(file: Path) -> Pool | None:
+def _read(file: Path) -> SamplePool | None:
     """The pool in a file; None if it is damaged, to be sampled again."""
     import pyarrow.parquet as parquet
 
@@ -115,6 +115,6 @@ def _read(file: Path) -> Pool | None:
         table = parquet.read_table(file, page_checksum_verification=True).to_pydict()
         completions = [json.loads(text) for text in table["completions"]]
         scores = np.array(table["scores"], dtype=np.float64).reshape(len(completions), len(completions[0]), -1)
-        return Pool([json.loads(text) for text in table["prompt"]], completions, scores)
+        return SamplePool([json.loads(text) for text in table["prompt"]], completions, scores)
     except (OSError, ValueError, KeyError, IndexError):
         return None
