@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from numpy.typing import ArrayLike
+
+from palm_opt.align.policies.member import load_member
 from palm_opt.align.recipe.declaration import Recipe
 from palm_opt.align.recipe.reading import load_recipe
 from palm_opt.errors import ProblemError
+from palm_opt.planning.planned import Plan
 from palm_opt.portfolio.directory import Member, Portfolio
 from palm_opt.solver.separation import check_tolerances
-
-if TYPE_CHECKING:
-    from palm_opt.align.policies.member import LoadedMember
 
 __all__ = ["Member", "Portfolio", "Recipe", "load_member", "load_recipe", "run", "train"]
 
 
 def train(
-    plan_or_weights: Any, recipe: Recipe | str | Path, out: str | Path, progress: Callable[[str], None] | None = None
+    plan_or_weights: Plan | ArrayLike | str | Path,
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    progress: Callable[[str], None] | None = None,
 ) -> Portfolio:
     """Train one adapter a weight, measure them and the base model, and write a portfolio directory. Resumable.
 
@@ -87,29 +90,3 @@ def run(
         raise ProblemError(f"delta: {delta:g} is out of reach with the declared trainer error ({eta:g}, {gamma:g})")
     with open_session(recipe, out, progress) as session:
         return Loop(session, epsilon, delta).run()
-
-
-def load_member(
-    portfolio: Portfolio | str | Path, name: str, base: str | Path | None = None, precision: str = "auto"
-) -> LoadedMember:
-    """Load a member of a portfolio, whatever it is: `load_member("runs/x", "w-100-0").generate(["Hello"])`.
-
-    Parameters
-    ----------
-    portfolio : a portfolio or its directory, whose hashes are then checked, those of the adapters too.
-    name : a member, as `palm_opt.route` names it.
-    base : folder of the base model; by default it is looked up by its name in the manifest, here or on the hub.
-    precision : as `device.precision` in a recipe.
-
-    Returns
-    -------
-    LoadedMember : `.generate(prompts, seed=None, **generation)` gives one sampled answer a prompt, list[str].
-
-    Raises
-    ------
-    StoreError : no such member; a damaged or unsafe directory; a base model other than the one that was trained.
-    BackendNotFound : a library is missing.
-    """
-    from palm_opt.align.policies import member
-
-    return member.load_member(portfolio, name, base, precision)

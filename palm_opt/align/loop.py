@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from palm_opt.portfolio.directory import Portfolio
 from palm_opt.preferences.simplex import lattice
 from palm_opt.report.wording import duration, number, weight_text
 from palm_opt.result import Certificate, Stop
-from palm_opt.search import Search, SearchResult
+from palm_opt.search import Search
 from palm_opt.solver.certify import certify
 from palm_opt.solver.solve import solve
 from palm_opt.tables.values import ValueMatrix
@@ -269,47 +270,31 @@ class Loop:
     def _promise(self, state: State, stop: str) -> Promise:
         """The fewest members of the pool, and the proof: against the reference, or against the pool while d unit
         weights are not trained."""
-        if self.recipe.plan.reference != "pool" and math.isfinite(state.steering.gap):
-            result, chosen = state.steering.result(_CHOOSING)
+        steering, reference, names = state.steering, self.recipe.plan.reference, state.values.names
+        terms: Any = {"epsilon": self.epsilon, "target": self.delta, "stop": stop, "values": state.values}
+        if reference != "pool" and math.isfinite(steering.gap):
+            result, chosen = steering.result(_CHOOSING)
             if result.certificate is not None:
-                return self._against_opt(state, stop, result, chosen)
-        values = state.values
-        found = solve(values, epsilon=self.epsilon, delta=self.delta)
+                about = {"objective": "reward_minus_kl"} if reference == "gibbs" else {}
+                return Promise(
+                    members=tuple(names[i] for i in chosen),
+                    reference=reference,
+                    lower_bound=result.lower_bound,
+                    certificate=Certificate({**result.certificate, **about}),
+                    error=result.oracle_error,
+                    search=steering.search,
+                    told=tuple(names[i] if i >= 0 else "closed form" for i in steering.told),
+                    missed=tuple((names[m.candidate], m.short) for m in steering.missed),
+                    **terms,
+                )
+        found = solve(state.values, epsilon=self.epsilon, delta=self.delta)
         if found.stop is Stop.INTERRUPTED:
             raise KeyboardInterrupt
         members, certificate = found.members, found.certificate
         if certificate is None:  # stopped before anything was proved
-            members, certificate = values.names, certify(values, values.names, epsilon=self.epsilon).certificate
-        return Promise(
-            members=members,
-            epsilon=self.epsilon,
-            delta=float.fromhex(certificate["delta"]),
-            reference="pool",
-            lower_bound=max(1.0, found.lower_bound),
-            certificate=certificate,
-            target=self.delta,
-            stop=stop,
-            values=values,
-        )
-
-    def _against_opt(self, state: State, stop: str, result: SearchResult, members: Sequence[int]) -> Promise:
-        names, steering, reference = state.values.names, state.steering, self.recipe.plan.reference
-        assert result.certificate is not None
-        return Promise(
-            members=tuple(names[i] for i in members),
-            epsilon=self.epsilon,
-            delta=float.fromhex(result.certificate["delta"]),
-            reference=reference,
-            lower_bound=result.lower_bound,
-            certificate=_about(result.certificate, reference),
-            target=self.delta,
-            stop=stop,
-            values=state.values,
-            error=result.oracle_error,
-            search=steering.search,
-            told=tuple(names[i] if i >= 0 else "closed form" for i in steering.told),
-            missed=tuple((names[m.candidate], m.short) for m in steering.missed),
-        )
+            members, certificate = names, certify(state.values, names, epsilon=self.epsilon).certificate
+        bound = max(1.0, found.lower_bound)
+        return Promise(members=members, reference="pool", lower_bound=bound, certificate=certificate, **terms)
 
 
 def blend_at(weight: TrainedWeight, kind: str, steering: Steering, candidates: Sequence[Candidate]) -> Blend:
@@ -330,8 +315,3 @@ def first_round(recipe: Recipe, planned: Sequence[TrainedWeight] = ()) -> list[T
     d = len(recipe.rewards)
     weights = [*np.eye(d).tolist(), *planned, *lattice(d, recipe.plan.lattice).tolist()]
     return list(dict.fromkeys(tuple(row) for row in weights))
-
-
-def _about(certificate: Certificate, reference: str) -> Certificate:
-    """Say in a certificate what its values are."""
-    return Certificate({**certificate, "objective": "reward_minus_kl"}) if reference == "gibbs" else certificate

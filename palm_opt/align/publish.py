@@ -42,7 +42,7 @@ class Promise:
 
     Attributes
     ----------
-    members : names. epsilon, delta : the promise that `certificate` proves against `reference`.
+    members : names. epsilon : with `delta`, the promise that `certificate` proves against `reference`.
     reference : "oracle" or "gibbs" (kind conditional, about answers.csv) or "pool" (kind exact, about values.csv).
     lower_bound : no fewer policies of the pool keep it.
     target, stop : the delta that was wished, and why the run ended: "target", "trainings", "hours", "stalled"
@@ -55,7 +55,6 @@ class Promise:
 
     members: tuple[str, ...]
     epsilon: float
-    delta: float
     reference: str
     lower_bound: float
     certificate: Certificate
@@ -68,6 +67,11 @@ class Promise:
     missed: tuple[tuple[str, float], ...] = ()
     samples: CertifiedSamples | None = None
     needed: float | None = None
+
+    @property
+    def delta(self) -> float:
+        """The absolute tolerance that the certificate proves."""
+        return float.fromhex(self.certificate["delta"])
 
     @property
     def summary(self) -> str:
@@ -100,17 +104,11 @@ def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -
     with tempfile.NamedTemporaryFile(prefix=TEMPORARY, suffix=".parquet", dir=session.store.path) as file:
         _write_evaluation(session, pool, SPLITS, Path(file.name))  # the directory stays as its manifest says
         samples = Samples.read(file.name, ranges=recipe.ranges, rewards=recipe.reward_names, scale="ranges")
-    held_out = {prompt_text(row) for row in session.held_out("certify")}
-    ledger = Ledger(session.store.path / "looks.json")
+    held_out = sorted({prompt_text(row) for row in session.held_out("certify")})
+    terms: Any = {"epsilon": promise.epsilon, "alpha": recipe.plan.alpha, "split": held_out}
     try:
-        found = certify_samples(
-            samples,
-            promise.members,
-            epsilon=promise.epsilon,
-            alpha=recipe.plan.alpha,
-            split=sorted(held_out),
-            ledger=ledger,
-        )
+        ledger = Ledger(session.store.path / "looks.json")
+        found = certify_samples(samples, promise.members, ledger=ledger, **terms)
     except ProblemError as error:
         session.say(f"no statistical certificate: {error}")
         return promise

@@ -78,7 +78,7 @@ def align(
     out: Out,
     plan: Annotated[Path | None, typer.Option(metavar="FILE", help="What palm-opt plan wrote: plan.json.")] = None,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights to train: CSV, one column a reward.")
+        Path | None, typer.Option(metavar="FILE", help="Weights to train: a table, one column a reward.")
     ] = None,
     json: opt.Json = False,
 ) -> None:
@@ -89,10 +89,11 @@ def align(
     from palm_opt.align import train
     from palm_opt.planning.planned import Plan
 
-    if (plan is None) == (weights is None):
+    source = weights if plan is None else Plan.read(plan)
+    if source is None or (plan is not None and weights is not None):
         raise typer.BadParameter("give --plan or --weights, one of them")
     with _terminable():
-        portfolio = train(weights if plan is None else Plan.read(plan), recipe, out)
+        portfolio = train(source, recipe, out)
     _print_portfolio(portfolio, json)
 
 

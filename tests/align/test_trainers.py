@@ -104,12 +104,10 @@ def test_warm_start_goes_on_from_the_neighbour(task: Task, tmp_path: Path) -> No
 
 
 def test_pool_is_sampled_once_and_ranked_by_the_weight(task: Task, tmp_path: Path) -> None:
-    from palm_opt.align.training import pairs as module
 
     mine = task.with_train(trainer="dpo-rerank", pool=5, generations=4, beta=0.1)
 
     def sample() -> SamplePool:
-        module._pools.clear()
         with quiet(mine.recipe.device):
             return sample_pool(mine, tmp_path)
 

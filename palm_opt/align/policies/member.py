@@ -48,7 +48,24 @@ class LoadedMember:
 def load_member(
     portfolio: Portfolio | str | Path, name: str, base: str | Path | None = None, precision: str = "auto"
 ) -> LoadedMember:
-    """See `palm_opt.align.load_member`."""
+    """Load a member of a portfolio, whatever it is: `load_member("runs/x", "w-100-0").generate(["Hello"])`.
+
+    Parameters
+    ----------
+    portfolio : a portfolio or its directory, whose hashes are then checked, those of the adapters too.
+    name : a member, as `palm_opt.route` names it.
+    base : folder of the base model; by default it is looked up by its name in the manifest, here or on the hub.
+    precision : as `device.precision` in a recipe.
+
+    Returns
+    -------
+    LoadedMember : `.generate(prompts, seed=None, **generation)` gives one sampled answer a prompt, list[str].
+
+    Raises
+    ------
+    StoreError : no such member; a damaged or unsafe directory; a base model other than the one that was trained.
+    BackendNotFound : a library is missing.
+    """
     require_libraries()
     if precision not in ("auto", "float32", "bfloat16", "float16"):
         raise ProblemError(f"precision: expected 'auto', 'float32', 'bfloat16' or 'float16', got {precision!r}")

@@ -22,8 +22,6 @@ from palm_opt.storage import atomic_path
 
 __all__ = ["SamplePool", "sample_pool"]
 
-_pools: dict[str, SamplePool] = {}  # the last one, for the next weight in this process
-
 
 @dataclass(frozen=True)
 class SamplePool:
@@ -56,13 +54,11 @@ class SamplePool:
 
 
 def sample_pool(setup: Setup, cache: Path | None = None) -> SamplePool:
-    """The pool of a recipe: sampled once, from its seed; found again in this process and in the folder `cache`."""
+    """The pool of a recipe: sampled once, from its seed; found again in the folder `cache`."""
     recipe = setup.recipe
     parts = [training_sha256(recipe), setup.base.sha256, setup.prompts.sha256]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     file = cache / f"pool-{key[:32]}.parquet" if cache else None
-    if key in _pools:
-        return _pools[key]
     with _alone(file):
         pool = _read(file) if file and file.is_file() else None
         if pool is None:
@@ -74,8 +70,6 @@ def sample_pool(setup: Setup, cache: Path | None = None) -> SamplePool:
             pool = SamplePool([row["prompt"] for row in rows], completions, scores.reshape(*shape, -1))
             if file:
                 _write(file, pool)
-    _pools.clear()
-    _pools[key] = pool
     return pool
 
 
