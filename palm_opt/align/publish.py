@@ -104,11 +104,17 @@ def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -
     with tempfile.NamedTemporaryFile(prefix=TEMPORARY, suffix=".parquet", dir=session.store.path) as file:
         _write_evaluation(session, pool, SPLITS, Path(file.name))  # the directory stays as its manifest says
         samples = Samples.read(file.name, ranges=recipe.ranges, rewards=recipe.reward_names, scale="ranges")
-    held_out = sorted({prompt_text(row) for row in session.held_out("certify")})
-    terms: Any = {"epsilon": promise.epsilon, "alpha": recipe.plan.alpha, "split": held_out}
+    held_out = {prompt_text(row) for row in session.held_out("certify")}
+    ledger = Ledger(session.store.path / "looks.json")
     try:
-        ledger = Ledger(session.store.path / "looks.json")
-        found = certify_samples(samples, promise.members, ledger=ledger, **terms)
+        found = certify_samples(
+            samples,
+            promise.members,
+            epsilon=promise.epsilon,
+            alpha=recipe.plan.alpha,
+            split=sorted(held_out),
+            ledger=ledger,
+        )
     except ProblemError as error:
         session.say(f"no statistical certificate: {error}")
         return promise
