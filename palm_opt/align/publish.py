@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palm_opt._version import __version__
-from palm_opt.align.measuring.evaluate import prompt_text
+from palm_opt.align.measuring.evaluate import Measured
+from palm_opt.align.measuring.prompts import prompt_text
 from palm_opt.align.recipe.declaration import Recipe
 from palm_opt.align.session import SPLITS, Candidate, Session
 from palm_opt.errors import ProblemError
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Promise", "mark_interrupted", "publish", "statistical", "table_of"]
 
-Entries = Sequence[Mapping[str, Any]]
+Measurements = Mapping[Candidate, Measured]
 _TABLES = frozenset({"answers.csv", "certificate.json", "certificate-statistical.json", "report.html"})  # not always
 
 
@@ -40,7 +41,7 @@ class Promise:
 
     Attributes
     ----------
-    members : names. epsilon, delta : the promise that `certificate` proves against `reference`.
+    members : names. epsilon : with `delta`, the promise that `certificate` proves against `reference`.
     reference : "oracle" or "gibbs" (kind conditional, about answers.csv) or "pool" (kind exact, about values.csv).
     lower_bound : no fewer policies of the pool keep it.
     target, stop : the delta that was wished, and why the run ended: "target", "trainings", "hours", "stalled"
@@ -53,7 +54,6 @@ class Promise:
 
     members: tuple[str, ...]
     epsilon: float
-    delta: float
     reference: str
     lower_bound: float
     certificate: Certificate
@@ -68,6 +68,11 @@ class Promise:
     needed: float | None = None
 
     @property
+    def delta(self) -> float:
+        """The absolute tolerance that the certificate proves."""
+        return float(self.certificate["delta"])
+
+    @property
     def summary(self) -> str:
         """One sentence for the log."""
         return (
@@ -77,10 +82,10 @@ class Promise:
         )
 
 
-def table_of(recipe: Recipe, pool: Sequence[Candidate], entries: Entries) -> ValueMatrix:
+def table_of(recipe: Recipe, pool: Measurements) -> ValueMatrix:
     """Measured values of the pool, rewards scaled to [0, 1] by their declared ranges: what values.csv holds."""
     names = recipe.reward_names
-    array = [[entry["value"][name] for name in names] for entry in entries]
+    array = [[found.value[name] for name in names] for found in pool.values()]
     scale = "none" if all(pair == (0.0, 1.0) for pair in recipe.ranges) else recipe.ranges
     values = ValueMatrix(array, names=[candidate.name for candidate in pool], rewards=names, scale=scale)
     values.id_column = "member"
@@ -122,7 +127,7 @@ def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -
     return replace(promise, samples=found, needed=wanted)
 
 
-def publish(session: Session, pool: Sequence[Candidate], entries: Entries, promise: Promise | None) -> Portfolio:
+def publish(session: Session, pool: Measurements, promise: Promise | None) -> Portfolio:
     """Write the tables, the certificates, the manifest and the report of a pool and its measurements; read it all back.
 
     Without a promise every policy of the pool is a member.
@@ -130,10 +135,10 @@ def publish(session: Session, pool: Sequence[Candidate], entries: Entries, promi
     root, recipe = session.store.path, session.recipe
     samples = None if promise is None else promise.samples
     splits = SPLITS if samples is not None else SPLITS[:1]
-    table = table_of(recipe, pool, entries).to_csv()
+    table = table_of(recipe, pool).to_csv()
     writers: dict[str, Callable[[Path], Any]] = {
         "values.csv": lambda path: write_text(path, table),
-        "evaluation.parquet": lambda path: _write_evaluation(session, pool, splits, path),
+        "evaluation.parquet": lambda path: _write_evaluation(session, list(pool), splits, path),
     }
     if promise is not None and (search := promise.search) is not None:
         writers["answers.csv"] = lambda path: search.write_answers(path, policies=promise.told)
@@ -141,7 +146,7 @@ def publish(session: Session, pool: Sequence[Candidate], entries: Entries, promi
         writers["certificate.json"] = promise.certificate.write
     if samples is not None:
         writers["certificate-statistical.json"] = samples.certificate.write
-    _replace(root, writers, lambda hashes: _manifest(session, pool, entries, promise, hashes))
+    _replace(root, writers, lambda hashes: _manifest(session, pool, promise, hashes))
     if promise is None or promise.stop != "running":
         portfolio_report(root)
     return Portfolio.load(root)
@@ -189,18 +194,13 @@ def _write_evaluation(session: Session, pool: Sequence[Candidate], splits: Seque
 
 
 def _manifest(
-    session: Session, pool: Sequence[Candidate], entries: Entries, promise: Promise | None, hashes: Mapping[str, Any]
+    session: Session, pool: Measurements, promise: Promise | None, hashes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    recipe, store, base = session.recipe, session.store, session.base
-    names = recipe.reward_names
-    chosen = [
-        (candidate, entry)
-        for candidate, entry in zip(pool, entries, strict=True)
-        if promise is None or candidate.name in promise.members
-    ]
-    served = dict.fromkeys(name for candidate, _ in chosen for name, _ in candidate.served if name != BASE)
+    recipe, store, base = session.recipe, session.store, session.setup.base
+    names, first = recipe.reward_names, next(iter(pool.values()))
+    chosen = {c: found for c, found in pool.items() if promise is None or c.name in promise.members}
+    served = dict.fromkeys(name for candidate in chosen for name, _ in candidate.served if name != BASE)
     adapters = [f"adapters/{name}" for name in served]
-    first = entries[0]
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -218,23 +218,23 @@ def _manifest(
         "statistical": None if promise is None or promise.samples is None else _statistical(promise),
         "measured": {
             "split": "select",
-            "prompts": first["prompts"],
-            "generations": first["generations"],
+            "prompts": first.prompts,
+            "generations": first.generations,
             "candidates": len(pool),
-            "clipped": {name: sum(entry["clipped"][name] for entry in entries) for name in names},
+            "clipped": {name: sum(found.clipped[name] for found in pool.values()) for name in names},
             "note": "sample means, on the prompts that also chose the members",
         },
         "members": [
             {
                 "name": candidate.name,
                 "weight": None if candidate.weight is None else dict(zip(names, candidate.weight, strict=True)),
-                "value": entry["value"],
-                "standard_error": entry["standard_error"],
-                "kl": entry["kl"],
+                "value": found.value,
+                "standard_error": found.standard_error,
+                "kl": found.kl,
                 "adapter": None if not candidate.adapted else f"adapters/{candidate.name}",
                 "parts": dict(candidate.parts) if candidate.mixed else None,
             }
-            for candidate, entry in chosen
+            for candidate, found in chosen.items()
         ],
         "files": {**store.fingerprints([*adapters, "plan.json", "scores.parquet"]), **hashes},
         "journal": store.head,
@@ -242,7 +242,7 @@ def _manifest(
     }
 
 
-def _run(pool: Sequence[Candidate], promise: Promise) -> dict[str, Any]:
+def _run(pool: Iterable[Candidate], promise: Promise) -> dict[str, Any]:
     """How the run ended."""
     return {
         "stop": promise.stop,

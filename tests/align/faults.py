@@ -28,14 +28,14 @@ from typing import Any
 import numpy as np
 
 from palm_opt import checker
-from palm_opt.align import Portfolio, publish
+from palm_opt.align import Portfolio, load_recipe, publish
 from palm_opt.align.loop import Loop
 from palm_opt.align.measuring.prompts import load_prompts
 from palm_opt.align.measuring.rewards import resolve_rewards
 from palm_opt.align.policies.base import Base
-from palm_opt.align.recipe.declaration import load_recipe
 from palm_opt.align.session import Session
 from palm_opt.align.training import train
+from palm_opt.align.training.setup import Setup
 from palm_opt.errors import PalmError
 from palm_opt.portfolio.journal import read_journal
 from palm_opt.portfolio.store import Store, _record
@@ -81,21 +81,20 @@ def run(
     """The loop over `out`; every training appends its key to `trained`."""
     recipe = load_recipe(recipe_path)
 
-    def train_adapter(weight: Any, *arguments: Any, **_: Any) -> Answer:
-        folder = arguments[-1]
+    def train_adapter(weight: Any, setup: Setup, folder: Path, **_: Any) -> Answer:
         with trained.open("a") as stream:
-            stream.write(train.training_key(weight, *arguments[:3]) + "\n")
+            stream.write(setup.key(weight) + "\n")
         (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "auto_mapping": null}')
         (folder / "adapter_model.safetensors").write_text(" ".join(x.hex() for x in weight))
         return {"seconds": 1.0, "training_reward": float(weight[0])}
 
     train.train_adapter = train_adapter
     publish.portfolio_report = report
-    base, prompts = Base("base", None, recipe.folder / "base", "0" * 64), load_prompts(recipe)
-    subject = {"recipe": recipe.training, "base model": base.sha256, "data": prompts.sha256}
-    with Store.open(out, subject) as store:
-        rewards: list[Any] = resolve_rewards(recipe)
-        session = Session(recipe, base, prompts, rewards, None, store, say, False, Policies())
+    base = Base("base", None, recipe.folder / "base", "0" * 64)
+    setup = Setup(recipe, base, load_prompts(recipe), resolve_rewards(recipe), None)
+    policies: Any = Policies()
+    with Store.open(out, setup.subject) as store:
+        session = Session(setup, store, say, False, policies)
         Loop(session, recipe.plan.epsilon, recipe.plan.delta).run()
 
 

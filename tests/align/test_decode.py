@@ -117,8 +117,8 @@ def test_with_all_of_the_share_a_part_answers_as_by_itself(
 ) -> None:
     import torch
 
-    from palm_opt.align.measuring.evaluate import complete
     from palm_opt.align.policies.mixture import Mixture
+    from palm_opt.align.policies.sampling import complete
 
     sampling = {"max_new_tokens": 8, "temperature": 0.9, "top_p": 0.9, "top_k": 0, "repetition_penalty": 1.2}
     mixture = Mixture(model, [(folders[0], 1.0), (folders[1], 0.0)])
@@ -182,8 +182,8 @@ def test_a_mixture_in_a_directory_is_routed_to_and_answers(
 ) -> None:
     import torch
 
-    from palm_opt.align.measuring.evaluate import complete
     from palm_opt.align.policies.mixture import Mixture
+    from palm_opt.align.policies.sampling import complete
 
     root = tmp_path / "p"
     shutil.copytree(trained.path, root)

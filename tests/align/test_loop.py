@@ -25,7 +25,7 @@ def test_a_soup_is_what_peft_makes_of_its_parts(recipe: Path, tmp_path: Path) ->
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from palm_opt.align.policies.soup import blend
+    from palm_opt.align.policies.adapters import blend
 
     portfolio = train([[1.0, 0.0], [0.0, 1.0]], recipe, tmp_path / "p", progress=lambda line: None)
     first, second = (portfolio.path / member.adapter for member in portfolio.members[1:])
@@ -51,10 +51,11 @@ def test_a_soup_is_what_peft_makes_of_its_parts(recipe: Path, tmp_path: Path) ->
 
 
 def restless(option: str) -> str:
-    """A recipe whose trainings differ and whose promise is out of reach: the loop ends with its budget."""
+    """A recipe with rewards of sum 1, so that no policy beats another at every weight: a second round is sure."""
     return changed(
         RECIPE,
         ('"pool"', '"oracle"'),
+        ('length = { function = "own:length", low = 0, high = 20 }', 'late = { function = "own:late" }'),
         ("lattice = 2", f"trainer_gamma = 0.0005\n{option}"),
         ("trainings = 3", "trainings = 4"),
         ("delta = 0.02", "delta = 0.001"),

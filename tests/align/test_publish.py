@@ -17,16 +17,15 @@ import pytest
 pytest.importorskip("filelock")
 pytest.importorskip("pyarrow")
 
-from palm_opt.align import Portfolio, loop, publish
+from palm_opt.align import Portfolio, load_recipe, loop, publish, session
+from palm_opt.align import run as align_run
 from palm_opt.align.loop import Loop
-from palm_opt.align.measuring import evaluate
 from palm_opt.align.measuring.prompts import load_prompts
-from palm_opt.align.pipeline import run as align_run
 from palm_opt.align.policies.base import Base
-from palm_opt.align.recipe.declaration import load_recipe
 from palm_opt.align.session import Session
 from palm_opt.align.steer import Steering
 from palm_opt.align.training import train
+from palm_opt.align.training.setup import Setup
 from palm_opt.errors import ProblemError, StoreError
 from palm_opt.portfolio import store
 from palm_opt.portfolio.journal import read_journal
@@ -106,7 +105,7 @@ class Once:
     ("where", "what"),
     [
         (store, "seal"),  # while it trains
-        (evaluate, "write_rows"),  # measures
+        (session, "write_rows"),  # measures
         (Steering, "result"),  # chooses the members
         (publish, "_write_evaluation"),  # publishes a round
         (Session, "ask"),
@@ -285,13 +284,13 @@ def test_blends_of_a_round_are_one_line_and_have_different_names(folder: Path) -
     prompts = load_prompts(recipe)
     with Store.open(folder / "p", {}) as store:
         base = Base("base", None, folder / "base", "0" * 64)
-        session = Session(recipe, base, prompts, [], None, store, lambda line: None, False)
-        trained = session.candidates(ask for asks in session.rounds() for ask in asks)
+        opened = Session(Setup(recipe, base, prompts, [], None), store, lambda line: None, False)
+        trained = opened.candidates(ask for asks in opened.rounds() for ask in asks)
         parts = [[("w-100-0", 0.501), ("w-0-100", 0.499)], [("w-100-0", 0.502), ("w-0-100", 0.498)]]
         blends = [((share, 1 - share), part) for share, part in zip((0.501, 0.502), parts, strict=True)]
-        session.blend({"soup": blends, "mod": blends})
+        opened.blend({"soup": blends, "mod": blends})
         assert len(store.entries("blended")) == 1
-        blended = session.blends(trained, ("soup", "mod"))
+        blended = opened.blends(trained, ("soup", "mod"))
         assert len({blend.name for blend in blended}) == len({blend.key for blend in blended}) == 4
         assert [blend.adapted for blend in blended] == [True, True, False, False]
 

@@ -11,6 +11,10 @@ def early(completions, **_):
     return [sum(c in "abcdefgh" for c in text.lower()) / max(1, len(text)) for text in completions]
 
 
+def late(completions, **_):
+    return [1 - score for score in early(completions)]
+
+
 def length(prompts, completions, hint, trainer_state, **_):
     assert len(hint) == len(prompts)
     return [float(len(text)) for text in completions]
