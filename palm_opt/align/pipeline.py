@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from palm_opt.align.loop import Loop
 from palm_opt.align.publish import publish
@@ -20,11 +18,9 @@ from palm_opt.errors import ProblemError
 from palm_opt.planning.planned import Plan
 from palm_opt.portfolio.directory import Portfolio
 from palm_opt.solver.separation import check_tolerances
-from palm_opt.storage import read_bytes
+from palm_opt.tables.weights import read_weights
 
 __all__ = ["check_plan", "read_weights", "run", "train"]
-
-_LARGEST = 2**26  # bytes of a file of weights
 
 
 def train(plan_or_weights: Any, recipe: Recipe | str | Path, out: str | Path, progress: Say | None = None) -> Portfolio:
@@ -89,46 +85,3 @@ def check_plan(plan: Plan, recipe: Recipe, where: str = "plan") -> None:
             f"{where}: planned for beta = {plan.beta!r}, {recipe.path} trains with beta = {recipe.train.beta!r}; set "
             "train.beta to the plan's, or plan again with --beta"
         )
-
-
-def read_weights(source: Any, rewards: Sequence[str]) -> NDArray[np.float64]:
-    """Weights as (k, d), rows with sum 1: from an array, a CSV file with one column a reward, or `.weights`."""
-    where = "weights"
-    if isinstance(source, (str, Path)):
-        where, source = str(source), _read_csv(Path(source), rewards)
-    data: ArrayLike = getattr(source, "weights", source)
-    try:
-        weights = np.array(data, dtype=np.float64, ndmin=2)
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"{where}: expected an array of shape (k, {len(rewards)}): {error}") from error
-    if weights.ndim != 2 or weights.shape[1] != len(rewards) or not len(weights):
-        raise ProblemError(f"{where}: expected shape (k, {len(rewards)}), one column a reward, got {weights.shape}")
-    for i, row in enumerate(weights):
-        if not np.isfinite(row).all() or row.min() < 0 or not row.sum() > 0:
-            raise ProblemError(f"{where}, row {i}: expected numbers >= 0, not all 0, got {row.tolist()}")
-        if abs(row.sum() - 1) > 1e-12:
-            weights[i] = row / row.sum()
-    return weights + 0.0
-
-
-def _read_csv(path: Path, rewards: Sequence[str]) -> list[list[float]]:
-    if not path.exists():
-        raise ProblemError(f"{path}: no such file")
-    try:
-        text = read_bytes(path, _LARGEST).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ProblemError(f"{path}: not UTF-8 text: {error}") from error
-    with io.StringIO(text, newline="") as stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in rewards if name not in (reader.fieldnames or [])]
-        if missing:
-            raise ProblemError(f"{path}: no column {missing[0]!r}; it has {', '.join(reader.fieldnames or [])}")
-        rows = []
-        for row in reader:
-            try:
-                rows.append([float(row[name]) for name in rewards])
-            except (TypeError, ValueError) as error:
-                raise ProblemError(f"{path}, line {reader.line_num}: expected a number a reward: {error}") from error
-    if not rows:
-        raise ProblemError(f"{path}: expected at least one row below the header, found none")
-    return rows

@@ -19,7 +19,8 @@ __all__ = ["master_text"]
 
 def master_text(file: Path, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The MPS text and what `--json` says about it."""
-    from palm_opt.solver.master import certificate_weights, master, mps, read_weights
+    from palm_opt.solver.master import certificate_weights, master, mps
+    from palm_opt.tables.weights import read_weights
 
     source: Path | None = options.get("weights")
     if source is not None and source.suffix.lower() == ".json":
@@ -30,7 +31,7 @@ def master_text(file: Path, options: Mapping[str, Any]) -> tuple[str, dict[str, 
         origin = f"the weights of {source.name}, lower_bound={document['lower_bound']}"
     else:
         pool = _from_options(file, options)
-        points = None if source is None else read_weights(source, pool.values)
+        points = None if source is None else read_weights(source, pool.values.rewards, normalise=False)
         cover = master(pool, points, **given(seed=options.get("seed")))
         origin = "starting weights of row generation" if source is None else f"the weights of {source.name}"
     values = pool.values
