@@ -23,6 +23,7 @@ from palm_opt.errors import StoreError
 from palm_opt.portfolio.directory import BASE
 from palm_opt.portfolio.store import Store, check_directory, file_sha256
 from palm_opt.storage import atomic_path
+from palm_opt.tables.directions import meant
 from palm_opt.tables.scores import RewardTable
 
 __all__ = ["BASE", "BLENDS", "SPLITS", "Ask", "Blend", "Candidate", "Say", "Session", "TrainedWeight", "open_session"]
@@ -214,7 +215,7 @@ class Session:
             with atomic_path(path) as temporary:
                 write_rows(temporary, BASE, rows, columns)
             self.store.append("sampled", key=key, responses=count, sha256=file_sha256(path))
-        return RewardTable.read(path, self.recipe.reward_names, scale=self.recipe.ranges)
+        return RewardTable.read(path, meant(self.recipe.reward_names), scale=self.recipe.ranges)
 
     def _policies(self) -> Any:
         """The base model, loaded once, to which adapters are attached for a while."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["master_text"]
 
 
-def master_text(file: Path, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def master_text(file: Path, options: Mapping[str, Any], form: opt.Form | None = None) -> tuple[str, dict[str, Any]]:
     """The MPS text and what `--json` says about it."""
     from palm_opt.solver.master import certificate_weights, master, mps
     from palm_opt.tables.weights import read_weights
@@ -30,7 +30,7 @@ def master_text(file: Path, options: Mapping[str, Any]) -> tuple[str, dict[str, 
         cover = master(pool, exact=certificate_weights(document))
         origin = f"the weights of {source.name}, lower_bound={document['lower_bound']}"
     else:
-        pool = _from_options(file, options)
+        pool = _from_options(file, options, form)
         points = None if source is None else read_weights(source, pool.values.rewards, normalise=False)
         cover = master(pool, points, **given(seed=options.get("seed")))
         origin = "starting weights of row generation" if source is None else f"the weights of {source.name}"
@@ -47,10 +47,11 @@ def master_text(file: Path, options: Mapping[str, Any]) -> tuple[str, dict[str, 
     return mps(cover, names, file.stem, comments), {**facts, "rewards": values.rewards, "weights": source}
 
 
-def _from_options(file: Path, options: Mapping[str, Any]) -> Pool:
+def _from_options(file: Path, options: Mapping[str, Any], form: opt.Form | None) -> Pool:
     from palm_opt.solver.cover import Pool
 
-    values = opt.read_values(file, options.get("id"), options.get("rewards"), options.get("cost"), options.get("scale"))
+    columns = (options.get("id"), options.get("rewards"), options.get("cost"))
+    values = opt.read_values(file, *columns, options.get("scale"), form)
     return Pool(
         values,
         options.get("epsilon", 0.0),
@@ -64,6 +65,7 @@ def _from_certificate(file: Path, source: Path) -> tuple[Pool, Any]:
     from palm_opt.checker import certificate as checker
     from palm_opt.errors import ProblemError
     from palm_opt.solver.cover import Pool
+    from palm_opt.tables.directions import meant
     from palm_opt.tables.values import ValueMatrix
 
     document = checker.read_certificate(source)
@@ -72,7 +74,7 @@ def _from_certificate(file: Path, source: Path) -> tuple[Pool, Any]:
     subject, scale = document["subject"], document["scale"]
     if not isinstance(scale, str):
         scale = [(float.fromhex(low), float.fromhex(high)) for low, high in scale]
-    values = ValueMatrix.read(file, subject["id"], subject["rewards"], subject["cost"], scale)
+    values = ValueMatrix.read(file, subject["id"], meant(subject["rewards"]), subject["cost"], scale)
     if values.sha256 != document["sha256"]:
         raise ProblemError(f"{source}: made for other values than {file} (sha256 {document['sha256'][:8]}...)")
     tolerances = (float.fromhex(document["epsilon"]), float.fromhex(document["delta"]))

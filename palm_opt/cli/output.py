@@ -8,6 +8,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,11 +16,23 @@ from typing import Any, ParamSpec, TextIO, TypeVar
 
 import typer
 
-__all__ = ["alone_on_stdout", "emit", "emit_error", "emit_json", "facts", "open_streams", "plain", "short", "table"]
+__all__ = [
+    "alone_on_stdout",
+    "emit",
+    "emit_error",
+    "emit_json",
+    "facts",
+    "open_streams",
+    "plain",
+    "short",
+    "show_warning",
+    "table",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _stream: list[TextIO] = []  # where `emit` writes while a command runs
+_warned: list[str] = []  # what `show_warning` told
 
 
 def plain(value: Any) -> Any:
@@ -44,8 +57,9 @@ def plain(value: Any) -> Any:
 
 
 def emit_json(document: Mapping[str, Any]) -> None:
-    """Print one JSON object on one line of stdout."""
-    emit(json.dumps(plain(document), allow_nan=False, ensure_ascii=False))
+    """Print one JSON object on one line of stdout; what was warned of is its entry `warnings`."""
+    told = {"warnings": _warned} if _warned else {}
+    emit(json.dumps(plain({**document, **told}), allow_nan=False, ensure_ascii=False))
 
 
 def emit(text: str = "") -> None:
@@ -60,6 +74,17 @@ def emit_error(message: str) -> None:
     """Print one line to stderr in the form of all errors: `palm-opt: error: ...`, in ASCII."""
     line = " ".join(message.split())
     sys.stderr.write(f"palm-opt: {line}\n".encode("ascii", "backslashreplace").decode("ascii"))
+
+
+def show_warning(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+    """In place of `warnings.showwarning`: what is said of a table is one line on stderr, other warnings are as ever."""
+    from palm_opt.errors import TableWarning
+
+    if issubclass(category, TableWarning):
+        _warned.append(str(message))
+        emit_error(f"warning: {message}")
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, *where[:2]))
 
 
 def alone_on_stdout(command: Callable[P, T]) -> Callable[P, T]:

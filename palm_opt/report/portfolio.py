@@ -11,6 +11,7 @@ import numpy as np
 from palm_opt.errors import StoreError
 from palm_opt.result import Certificate, Certified, Result, Settings, Status, Stop
 from palm_opt.storage import write_json
+from palm_opt.tables.directions import meant
 from palm_opt.tables.values import ValueMatrix
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _values(portfolio: Portfolio) -> ValueMatrix:
     if not portfolio.has("values.csv"):
         raise StoreError(f"{path}: not listed in the manifest; there is nothing to report on")
     plain = all(pair == (0.0, 1.0) for pair in portfolio.ranges)
-    return ValueMatrix.read(path, "member", portfolio.rewards, None, "none" if plain else portfolio.ranges)
+    return ValueMatrix.read(path, "member", meant(portfolio.rewards), None, "none" if plain else portfolio.ranges)
 
 
 def _agrees(portfolio: Portfolio, what: str, claimed: Any, proved: Any) -> None:
@@ -103,7 +104,7 @@ def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
         from palm_opt.tables.samples import Samples
 
         path = portfolio.path / "evaluation.parquet"
-        samples = Samples.read(path, ranges=portfolio.ranges, rewards=portfolio.rewards, scale="ranges")
+        samples = Samples.read(path, ranges=portfolio.ranges, rewards=meant(portfolio.rewards), scale="ranges")
         document = checker.read_certificate(portfolio.path / "certificate-statistical.json")
         checked = checker.check(document, samples.problem())
         found = {"epsilon": checked.epsilon, "delta": checked.delta, "reference": "pool"}

@@ -16,6 +16,7 @@ from palm_opt.result import Certified
 from palm_opt.solver.cover import DOUBT, Pool
 from palm_opt.solver.exact import Weight
 from palm_opt.solver.quality import assemble, ceil_float, check_quality, games, prove_quality
+from palm_opt.tables.directions import meant
 from palm_opt.tables.samples import Samples
 from palm_opt.tables.scores import RewardTable
 from palm_opt.tables.values import ValueMatrix
@@ -157,15 +158,15 @@ def read_subject(path: str | Path, document: checker.Document) -> checker.Subjec
         return checker.read_subject(path, document)
     subject, scale = document["subject"], document.get("scale", "none")  # of answers there is none
     if document["kind"] == "statistical":
-        return Samples.read(path, _pairs(document["ranges"]), subject["rewards"], scale=scale).problem()
+        return Samples.read(path, _pairs(document["ranges"]), meant(subject["rewards"]), scale=scale).problem()
     if not isinstance(scale, str):
         scale = _pairs(scale)
     if document["kind"] == "exact":
-        read = ValueMatrix.read(path, id=subject["id"], rewards=subject["rewards"], cost=subject["cost"], scale=scale)
+        read = ValueMatrix.read(path, subject["id"], meant(subject["rewards"]), subject["cost"], scale)
         return read.problem()
     if subject["type"] == "scores":
         columns = {"prompt": subject["prompt"], "log_weight": subject["log_weight"]}
-        return RewardTable.read(path, subject["rewards"], **columns, scale=scale).problem()
+        return RewardTable.read(path, meant(subject["rewards"]), **columns, scale=scale).problem()
     raise ProblemError(f"{path}: answers are checked against a CSV file; export this one first")
 
 

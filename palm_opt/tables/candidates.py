@@ -92,14 +92,14 @@ def _from_arrays(file: File, form: Format, rewards: Sequence[str] | None) -> Can
     for key in ("rewards", "names", "costs"):
         if key in data and data[key].ndim != 1:
             raise ProblemError(f"{file.name}: expected a one-dimensional array {key!r}, got shape {data[key].shape}")
-    known = texts(data.get("rewards"))
+    known, wanted = texts(data.get("rewards")), None if rewards is None else [str(name) for name in rewards]
     if known is not None:
         if array.ndim != 2 or array.shape[1] != len(known):
             raise ProblemError(f"{file.name}: expected values of shape (n, {len(known)}), got {array.shape}")
-        wanted = choose(file.name, known, rewards)
+        wanted = choose(file.name, known, rewards, noun="reward")
         array = array[:, [known.index(name.removeprefix("-")) for name in wanted]]
-    else:
-        wanted = None if rewards is None or list(rewards) == ["+"] else [str(name) for name in rewards]
+    elif wanted is not None:
+        wanted = None if wanted == ["+"] else [name.removeprefix("+") for name in wanted]
     gaps = Gaps(file.name)
     if array.ndim == 2:
         labels = wanted if wanted is not None else [str(k) for k in range(array.shape[1])]
@@ -156,7 +156,7 @@ def _without_gaps(gaps: Gaps, form: Format, found: Candidates) -> Candidates:
         [name for name, kept in zip(names, keep.tolist(), strict=True) if kept],
         found.rewards,
         None if found.costs is None else whole[keep, -1],
-        found.id or "id",
+        found.id or next(name for name in ("id", "name", "candidate", *names) if name not in labels),
         found.cost,
         False,
     )

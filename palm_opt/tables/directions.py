@@ -19,20 +19,27 @@ __all__ = ["LOWER", "choose", "lower_is_better", "meant", "uneven"]
 
 #: Words of a column's name that say that lower is better ("price_usd", "latencyMs", "log_loss").
 LOWER = frozenset(
-    """
+    re.findall(
+        r"\w+",
+        """
     cost costs price prices pricing fee fees expense expenses usd eur dollar dollars cents
     latency delay delays lag time times runtime walltime duration elapsed ttft
     second seconds sec secs ms millis milliseconds minute minutes hours
     error errors err loss losses logloss perplexity ppl nll crossentropy rmse mse mae wer cer fpr fnr
-    toxicity toxic hallucination hallucinations violation violations penalty penalties risk regret sycophancy harmfulness
-    """.split()
+    toxicity toxic hallucination hallucinations violation violations penalty penalties risk
+    regret sycophancy harmfulness
+    """,
+    )
 )
 #: Words that turn such a name round, or leave it open no more: "neg_price", "time_saved", "cost_efficiency".
 _TURNED = frozenset(
-    """
+    re.findall(
+        r"\w+",
+        """
     neg negative negated minus inverse inverted reciprocal no non not anti free saved saving savings reduction reduced
     efficiency avoidance avoided resistance robustness
-    """.split()
+    """,
+    )
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _FEW = 12
@@ -51,7 +58,12 @@ def meant(rewards: Iterable[str]) -> list[str]:
 
 
 def choose(
-    source: str, known: Sequence[str], rewards: Sequence[str] | None, others: Sequence[str] = (), signed: bool = True
+    source: str,
+    known: Sequence[str],
+    rewards: Sequence[str] | None,
+    others: Sequence[str] = (),
+    signed: bool = True,
+    noun: str = "column",
 ) -> list[str]:
     """The rewards of a table, a leading "-" for those to negate.
 
@@ -60,7 +72,7 @@ def choose(
     known : names of all columns. others : those that are no rewards unless named.
     rewards : None: all but the others, if the direction of each is plain. Else names: "-cost" negates, "+cost" is
         taken as written, "cost" too, with a warning; "+" stands for all that are not named, as written.
-    signed : whether the table's rewards may be negated (only what a message advises depends on it).
+    signed : whether the table's rewards may be negated, noun : what they are called: both for what messages say.
 
     Raises
     ------
@@ -90,7 +102,7 @@ def choose(
                     raise ProblemError(
                         f"{source}: column {odd!r}: a leading {odd[0]!r} {_SIGNS[odd[0]]}: rename the column"
                     )
-            raise ProblemError(f"{source}: no column {plain!r}; {arguments.choices(plain, known)}")
+            raise ProblemError(f"{source}: no {noun} {plain!r}; {arguments.choices(plain, known)}")
     return wanted
 
 
@@ -105,10 +117,10 @@ def _refuse_lower(source: str, names: Sequence[str], signed: bool) -> None:
         line = ["+", *(f"{sign}{name}" for name in lower[:_FEW])]
     stream = io.StringIO()
     csv.writer(stream, lineterminator="").writerow(line)
-    mend = "or + for -, where higher is better" if signed else "if higher is better; else negate numbers and range"
+    mend = "+ for - where higher is better" if signed else "if higher is better; else negate numbers and range"
     raise ProblemError(
         f"{source}: by its name lower is better in {shown}: name the rewards with their signs, --rewards "
-        f"{shlex.quote(stream.getvalue())} ({mend}; or leave it out)"
+        f"{shlex.quote(stream.getvalue())} ({mend})"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -57,9 +56,9 @@ def read_npz(
                     shape, order, dtype, offset = _header(stream, key)
                     if dtype.kind not in (_NUMBERS if key in numbers else _TEXTS):
                         raise ProblemError(f"{name}: {key}: expected numbers, got {dtype}" + _complex(dtype))
-                    if offset + math.prod(shape) * dtype.itemsize != entry.file_size:
+                    if offset + _size(shape) * dtype.itemsize != entry.file_size:
                         raise ValueError(f"{key} is not {shape} of {dtype}, as its header says")
-                    if mapped and math.prod(shape):
+                    if mapped and _size(shape):
                         start = _start(source, entry) + offset  # type: ignore[arg-type]
                         found[key] = np.memmap(source, dtype, "r", start, shape, "F" if order else "C")
                         continue
@@ -84,6 +83,13 @@ def texts(labels: NDArray[Any] | None) -> list[str] | None:
 
 def _damaged(name: str, error: Exception) -> ProblemError:
     return ProblemError(f"{name}: cannot be read as npz: {' '.join(str(error).split())}")
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
 
 
 def _stored(entry: zipfile.ZipInfo) -> bool:

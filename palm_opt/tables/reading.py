@@ -160,7 +160,7 @@ class Gaps:
         if self.count:
             rest = f"; and {self.count - _FEW} more" if self.count > _FEW else ""
             raise ProblemError(
-                f"{self.source}: {self.count} gaps, each expected a finite number: {'; '.join(self.first)}{rest}; {_DROP}"
+                f"{self.source}: {self.count} gaps, expected finite numbers: {'; '.join(self.first)}{rest}; {_DROP}"
             )
 
 
@@ -290,8 +290,8 @@ class TextTable(Table):
         if all(np.isfinite(number(cell, self.form.decimal)) for cell in header):
             shown = ", ".join(map(repr, header[:3])) + (", ..." if len(header) > 3 else "")
             raise ProblemError(
-                f"{self.file.name}, line {self._lines[0]}: a header of numbers only ({shown}): --no-header (header=False) "
-                "if it is a row of the table"
+                f"{self.file.name}, line {self._lines[0]}: a header of numbers only ({shown}): if it is a row of the "
+                "table, --no-header (header=False)"
             )
         found = [mark for mark in _FOREIGN if mark in header[0] and mark != self.separator]
         if self.form.separator is None and len(header) == 1 and found:
@@ -310,7 +310,7 @@ class TextTable(Table):
 
     def _cells(self) -> Iterator[list[str]]:
         name = self.file.name
-        with io.TextIOWrapper(self.file.open(), encoding="utf-8-sig", newline="") as stream:  # type: ignore[type-var]
+        with io.TextIOWrapper(self.file.open(), encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(storage.lines(stream, name), delimiter=self.separator, strict=True)
             try:
                 for row in reader:

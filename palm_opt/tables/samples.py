@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +20,7 @@ from palm_opt.tables import samples_files as files
 from palm_opt.tables.reading import File, Format
 from palm_opt.tables.samples_files import Ranges
 from palm_opt.tables.values import ValueMatrix
+from palm_opt.tables.writing import csv_lines
 
 __all__ = ["Samples"]
 
@@ -250,21 +249,22 @@ class Samples:
             "cluster": self.clusters is not None,
         }
 
-    def to_csv(self) -> str:
-        """The rewards as given, one row a generation, with round-trip floats: the file that the checker reads."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
+    def csv_lines(self) -> Iterator[str]:
+        """The rows as given, one row a generation, with round-trip floats: the file that the checker reads."""
         cluster = [] if self.clusters is None else ["cluster"]
-        writer.writerow(["prompt", "candidate", *cluster, *self.rewards])
-        for p, i, row in zip(self.prompt_of.tolist(), self.candidate_of.tolist(), self.rows.tolist(), strict=True):
-            of = [] if self.clusters is None else [self.clusters[p]]
-            writer.writerow([self.prompts[p], self.names[i], *of, *map(repr, row)])
-        return stream.getvalue()
+        of = [[name] for name in self.clusters or ()] or [[]] * len(self.prompts)
+        rows = zip(self.prompt_of.tolist(), self.candidate_of.tolist(), self.rows.tolist(), strict=True)
+        cells = ([self.prompts[p], self.names[i], *of[p], *row] for p, i, row in rows)
+        return csv_lines(["prompt", "candidate", *cluster, *self.rewards], cells)
+
+    def to_csv(self) -> str:
+        """`csv_lines` as one text."""
+        return "".join(self.csv_lines())
 
     @classmethod
     def read(
         cls,
-        path: str | Path,
+        path: str | Path | File,
         ranges: Ranges | None = None,
         rewards: Sequence[str] | None = None,
         prompt: str = "prompt",

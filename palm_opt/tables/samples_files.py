@@ -65,7 +65,7 @@ def read_arrays(file: File, rewards: Sequence[str] | None) -> dict[str, Any]:
         )
     known = texts(data.get("reward_names")) or [f"r{k + 1}" for k in range(array.shape[-1])]
     if len(known) == array.shape[-1]:
-        wanted = choose(file.name, known, rewards, signed=False)
+        wanted = choose(file.name, known, rewards, signed=False, noun="reward")
         array = array[..., [known.index(name) for name in wanted]]
     else:
         wanted = known  # refused where the samples are made
@@ -213,7 +213,7 @@ def without_gaps(source: str, missing: str, found: dict[str, Any], low: Sequence
     m, n = len(found["prompts"]), len(names)
     answered = np.zeros((m, n), dtype=bool)
     answered[found["prompt_of"], candidate_of] = True
-    bad = ~answered.all(axis=0)
+    bad: NDArray[np.bool_] = np.logical_not(answered.all(axis=0))
     bad[np.unique(candidate_of[gaps.any(axis=1)])] = True
     if not bad.any():
         return found

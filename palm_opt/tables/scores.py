@@ -18,6 +18,7 @@ from palm_opt.tables.grammar import array
 from palm_opt.tables.reading import File, Format
 from palm_opt.tables.scores_files import Arrays, Columns, Rows, Source, read_arrays, read_long
 from palm_opt.tables.values import Scale, _check_labels, _scale
+from palm_opt.tables.writing import csv_lines
 
 __all__ = ["Block", "RewardTable"]
 
@@ -89,7 +90,7 @@ class RewardTable:
     @classmethod
     def read(
         cls,
-        path: str | Path,
+        path: str | Path | File,
         rewards: Sequence[str] | None = None,
         prompt: str = "prompt",
         response: str | None = None,
@@ -185,8 +186,12 @@ class RewardTable:
     @property
     def largest(self) -> float:
         """Largest |scaled reward| of the table."""
-        ends = self._scaled(np.stack([self._low, self._high]))
-        return float(np.abs(ends).max())
+        return float(np.abs(self.ends).max())
+
+    @property
+    def ends(self) -> NDArray[np.float64]:
+        """(2, d) the least and the largest of each reward, after sign and scale."""
+        return np.sort(self._scaled(np.stack([self._low, self._high])), axis=0)
 
     @property
     def surprise(self) -> float:
@@ -240,22 +245,17 @@ class RewardTable:
 
         Numbers are those of the file, before sign and scale. It is what the standalone checker reads.
         """
-        import csv
-        import io
-
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
         extra = [self.log_weight_column] if self.weighted else []
-        writer.writerow([self.prompt_column, "response", *(name.removeprefix("-") for name in self.rewards), *extra])
+        header = [self.prompt_column, "response", *(name.removeprefix("-") for name in self.rewards), *extra]
+        return csv_lines(header, self._cells())
+
+    def _cells(self) -> Iterator[list[Any]]:
         names = ((x, y) for x, count in zip(self.prompts, self.counts.tolist(), strict=True) for y in range(count))
         for scores, weights in self.raw():
             for i, row in enumerate(scores.tolist()):
                 x, y = next(names)
-                last = [] if weights is None else [repr(float(weights[i]))]
-                writer.writerow([x, y if self.responses is None else self.responses[y], *map(repr, row), *last])
-            yield stream.getvalue()
-            stream.seek(0)
-            stream.truncate()
+                last = [] if weights is None else [float(weights[i])]
+                yield [x, y if self.responses is None else self.responses[y], *row, *last]
 
     def _cuts(self, rows: int) -> NDArray[np.int64]:
         """Numbers of the prompts at which blocks of about `rows` rows begin, and their number at the end."""

@@ -86,7 +86,7 @@ class Columns:
             if getattr(self, role) is not None:
                 table.find(role, getattr(self, role))
         log_weight = self.log_weight or ("log_weight" if "log_weight" in table.header else None)
-        if self.rewards is not None and self.log_weight is None and log_weight in map(_plain, self.rewards):
+        if self.log_weight is None and log_weight in [_plain(name) for name in self.rewards or ()]:
             log_weight = None
         others = [name for name in (self.prompt, self.response or "response", log_weight, *table.index) if name]
         wanted = choose(table.source, table.header, self.rewards, others)
@@ -183,7 +183,7 @@ def _without_gaps(
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[Any]]:
     """The rows (ordered by prompt) whose gaps are left out or filled, the codes of their prompts, and the prompts."""
     missing = np.isnan(array)
-    rows = missing.any(axis=1)
+    rows: NDArray[np.bool_] = np.any(missing, axis=1)
     of = ", ".join(repr(str(name)[:40]) for name in prompts[np.unique(code[rows])][:6])
     if form.missing == "worst":
         if log_weight is not None and missing[:, -1].any():
@@ -210,8 +210,8 @@ def read_arrays(file: File, form: Format, rewards: Sequence[str] | None, memory:
     larger = f"does not fit in memory={memory} bytes; save it with np.savez, without compression"
     data = read_npz(file.handle, file.name, ("rewards", "counts", "log_weights"), labels, memory, larger)
     if "rewards" not in data:
-        have = ", ".join(sorted(npz_names(file.handle, file.name)))
-        raise ProblemError(f"{file.name}: expected an array 'rewards', found {have or 'nothing'}")
+        found = ", ".join(sorted(npz_names(file.handle, file.name)))
+        raise ProblemError(f"{file.name}: expected an array 'rewards', found {found or 'nothing'}")
     scores, counts, weights = data["rewards"], data.get("counts"), data.get("log_weights")
     if scores.ndim == 3 and counts is None:
         counts = np.full(len(scores), scores.shape[1])
@@ -224,12 +224,12 @@ def read_arrays(file: File, form: Format, rewards: Sequence[str] | None, memory:
     if form.missing != "error":
         raise ProblemError(f"{file.name}: missing={form.missing} mends long tables only, not arrays")
     have = texts(data.get("dims", data.get("reward_names")))
-    wanted = None if rewards is None or list(rewards) == ["+"] else list(rewards)
+    wanted = None if rewards is None or list(rewards) == ["+"] else [name.removeprefix("+") for name in rewards]
     columns = None
     if have is not None:
         if len(have) != scores.shape[-1]:
             raise ProblemError(f"{file.name}: rewards: expected one per reward, {scores.shape[-1]}, got {len(have)}")
-        wanted = choose(file.name, have, rewards)
+        wanted = choose(file.name, have, rewards, noun="reward")
         columns = None if rewards is None else tuple(have.index(_plain(name)) for name in wanted)
     return Source(
         Arrays(scores, None if weights is None else weights.reshape(-1), columns),

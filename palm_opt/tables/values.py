@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from palm_opt.errors import ProblemError
 from palm_opt.tables import grammar
 from palm_opt.tables.candidates import Candidates, frame_candidates, read_candidates
 from palm_opt.tables.reading import File, Format
+from palm_opt.tables.writing import csv_lines
 
 __all__ = ["Scale", "ValueMatrix"]
 
@@ -78,7 +78,7 @@ class ValueMatrix:
     @classmethod
     def read(
         cls,
-        path: str | Path,
+        path: str | Path | File,
         id: str | None = None,
         rewards: Sequence[str] | None = None,
         cost: str | None = None,
@@ -223,19 +223,20 @@ class ValueMatrix:
             "candidates": self.n,
         }
 
-    def to_csv(self) -> str:
+    def csv_lines(self) -> Iterator[str]:
         """The raw numbers as CSV with round-trip floats: the file that the standalone checker reads."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        plain = [name.removeprefix("-") for name in self.rewards]
-        left = [] if self.id_column is None else [self.id_column]
-        right = [] if self.cost_column is None else [self.cost_column]
-        writer.writerow(left + plain + right)
-        for i, row in enumerate(self.raw.tolist()):
-            name = [] if self.id_column is None else [self.names[i]]
-            cost = [] if self.cost_column is None else [repr(float(self.costs[i]))]
-            writer.writerow(name + [repr(x) for x in row] + cost)
-        return stream.getvalue()
+        left = [] if self.id_column is None else [[name] for name in self.names]
+        right = [] if self.cost_column is None else [[cost] for cost in self.costs.tolist()]
+        header = [self.id_column, *(name.removeprefix("-") for name in self.rewards), self.cost_column]
+        rows = (
+            list(chain.from_iterable(cells))
+            for cells in zip(*filter(None, (left, self.raw.tolist(), right)), strict=True)
+        )
+        return csv_lines([name for name in header if name is not None], rows)
+
+    def to_csv(self) -> str:
+        """`csv_lines` as one text."""
+        return "".join(self.csv_lines())
 
     @cached_property
     def _rows(self) -> dict[str, int]:
