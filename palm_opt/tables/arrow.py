@@ -125,7 +125,7 @@ def frame_table(frame: Any) -> Table:
 
     try:
         data = narwhals.from_native(frame, eager_only=True)
-        names = list(getattr(frame, "columns", data.columns))
+        names = list(data.columns)
         for name in names:
             if not isinstance(name, (str, int, np.integer)) or isinstance(name, bool):
                 raise ProblemError(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt.arguments import counted
 from palm_opt.errors import ProblemError, TableWarning
 from palm_opt.tables.directions import choose
 from palm_opt.tables.npz import npz_names, read_npz, texts
@@ -56,7 +57,10 @@ def frame_candidates(
 def _from_table(
     table: Table, form: Format, id: str | None, rewards: Sequence[str] | None, cost: str | None, plain: bool
 ) -> Candidates:
-    own = id is None and len(table.index) == 1
+    own = id is None and bool(table.index)
+    if own and len(table.index) > 1:
+        levels = ", ".join(map(repr, table.index))
+        raise ProblemError(f"{table.source}: an index of several levels ({levels}): id= names the one that is distinct")
     id = table.index[0] if own else id if id is None else table.find("id", id)
     cost = None if cost is None else table.find("cost", cost)
     wanted = choose(
@@ -104,7 +108,7 @@ def _from_arrays(file: File, form: Format, rewards: Sequence[str] | None) -> Can
     if array.ndim == 2:
         labels = wanted if wanted is not None else [str(k) for k in range(array.shape[1])]
         for i, k in np.argwhere(np.isnan(array)).tolist():
-            gaps.add(_row(file.name), i, array[i, k], labels[k] if k < len(labels) else str(k))
+            gaps.add(_row(file.name), i, float(array[i, k]), labels[k] if k < len(labels) else str(k))
     costs = None if "costs" not in data else np.array(data["costs"], dtype=np.float64)
     made = Candidates(
         file.name,
@@ -114,7 +118,7 @@ def _from_arrays(file: File, form: Format, rewards: Sequence[str] | None) -> Can
         costs,
         None if "names" not in data else "id",
         None if costs is None else "cost",
-        form.missing == "error",
+        form.missing == "error" and file.name != "stdin",
     )
     return _without_gaps(gaps, form, made)
 
@@ -143,12 +147,10 @@ def _without_gaps(gaps: Gaps, form: Format, found: Candidates) -> Candidates:
         keep[rows] = False
         if not keep.any():
             raise ProblemError(f"{found.source}: every candidate has a gap; --missing worst keeps them (missing=)")
-        said = f"{len(rows)} of {len(whole)} candidates are left out for their gaps: {listed}"
+        said = f"left out for their gaps, {len(rows)} of {counted(len(whole), 'candidate')}: {listed}"
     else:
         whole = fill(found.source, whole, signs, labels)
-        said = f"{int(missing.sum())} gaps count as the worst of their column: {listed}; whoever is worse than that" + (
-            " is taken for better than it is"
-        )
+        said = f"{counted(int(missing.sum()), 'gap')} taken for the worst of the column: {listed}; who is worse gains"
     warnings.warn(f"{found.source}: {said}", TableWarning, stacklevel=5)
     return Candidates(
         found.source,

@@ -90,7 +90,7 @@ def choose(
         for name in named:
             if lower_is_better(name) and name[0] not in "+-":
                 text = f"{source}: {name!r} is taken as written, higher is better: write -{name} or +{name}"
-                warnings.warn(text, TableWarning, stacklevel=4)
+                warnings.warn(text, TableWarning, stacklevel=5)
     if not wanted:
         raise ProblemError(f"{source}: no reward columns named")
     have = set(known)
@@ -126,13 +126,14 @@ def _refuse_lower(source: str, names: Sequence[str], signed: bool) -> None:
 
 def uneven(rewards: Sequence[str], low: ArrayLike, high: ArrayLike) -> str | None:
     """What to say of rewards that are weighed against each other although their ranges differ a hundredfold."""
-    width = np.asarray(high, dtype=np.float64) / 2 - np.asarray(low, dtype=np.float64) / 2  # halves: may overflow
+    with np.errstate(over="ignore"):
+        width = np.minimum(np.asarray(high, dtype=np.float64) - np.asarray(low, dtype=np.float64), 1e308)
     if not (width > 0).any():
         return None
     narrow, wide = int(np.where(width > 0, width, np.inf).argmin()), int(width.argmax())
     if not width[wide] / 100 >= width[narrow]:
         return None
-    times = float(f"{min(width[wide] / 2 / (width[narrow] / 2), 1e308):.2g}")
+    times = float(f"{1 / max(width[narrow] / width[wide], 1e-300):.2g}")
     return (
         f"{rewards[wide]!r} ranges {times:g} times as wide as {rewards[narrow]!r}, and weights treat a unit of both "
         "alike: --scale minmax (scale=) puts them on one scale"

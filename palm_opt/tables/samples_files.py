@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt.arguments import counted
 from palm_opt.errors import ProblemError, TableWarning
 from palm_opt.tables.directions import choose
 from palm_opt.tables.npz import npz_names, read_npz, texts
@@ -207,7 +208,7 @@ def without_gaps(source: str, missing: str, found: dict[str, Any], low: Sequence
     if missing == "worst":
         if not gaps.any():
             return found
-        said = f"{int(gaps.sum())} gaps count as the low end of their reward's range"
+        said = f"{counted(int(gaps.sum()), 'gap')} taken for the low end of the reward's range"
         warnings.warn(f"{source}: {said}", TableWarning, stacklevel=3)
         return {**found, "rows": np.where(gaps, low, rows), "plain": False}
     m, n = len(found["prompts"]), len(names)
@@ -222,7 +223,7 @@ def without_gaps(source: str, missing: str, found: dict[str, Any], low: Sequence
     dropped = [str(names[i]) for i in np.flatnonzero(bad)]
     shown = ", ".join(dropped[:12]) + (f" and {len(dropped) - 12} more" if len(dropped) > 12 else "")
     warnings.warn(
-        f"{source}: {len(dropped)} of {n} candidates are left out for their gaps: {shown}", TableWarning, stacklevel=3
+        f"{source}: left out for their gaps, {len(dropped)} of {n} candidates: {shown}", TableWarning, stacklevel=3
     )
     keep, place = ~bad[candidate_of], np.cumsum(~bad) - 1
     return {

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt.arguments import counted
 from palm_opt.errors import ProblemError, TableWarning
 from palm_opt.tables.candidates import fill
 from palm_opt.tables.directions import choose
@@ -191,14 +192,17 @@ def _without_gaps(
                 f"{source}: a gap in the log-weights {log_weight!r}: --missing drop leaves the response out"
             )
         signs = np.array([-1.0 if name.startswith("-") else 1.0 for name in rewards] + [1.0] * (log_weight is not None))
-        said = f"{int(missing.sum())} gaps count as the worst of their column (prompts {of}): what is worse gains by it"
+        said = f"{counted(int(missing.sum()), 'gap')} taken for the worst of the column (prompts {of})"
         warnings.warn(f"{source}: {said}", TableWarning, stacklevel=4)
         return fill(source, array, signs, rewards), code, prompts
     if rows.all():
         raise ProblemError(f"{source}: every response has a gap; --missing worst keeps them (missing=)")
     kept, fresh = np.unique(code[~rows], return_inverse=True)
-    said = f"{int(rows.sum())} of {len(rows)} responses are left out for their gaps (prompts {of}), "
-    said += f"and {len(prompts) - len(kept)} prompts with them: the reference is what remains"
+    gone = counted(len(prompts) - len(kept), "prompt")
+    said = (
+        f"left out for their gaps, {int(rows.sum())} of {counted(len(rows), 'response')} (prompts {of}), {gone} whole: "
+    )
+    said += "the reference is what remains"
     warnings.warn(f"{source}: {said}", TableWarning, stacklevel=4)
     return array[~rows], fresh.astype(np.int32), prompts[kept]
 
