@@ -16,6 +16,8 @@ from typing import Any, ParamSpec, TextIO, TypeVar
 
 import typer
 
+from palm_opt.errors import TableWarning
+
 __all__ = [
     "alone_on_stdout",
     "emit",
@@ -25,14 +27,14 @@ __all__ = [
     "open_streams",
     "plain",
     "short",
-    "show_warning",
     "table",
+    "tell_warnings",
 ]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _stream: list[TextIO] = []  # where `emit` writes while a command runs
-_warned: list[str] = []  # what `show_warning` told
+_warned: list[str] = []  # what was warned of
 
 
 def plain(value: Any) -> Any:
@@ -76,10 +78,14 @@ def emit_error(message: str) -> None:
     sys.stderr.write(f"palm-opt: {line}\n".encode("ascii", "backslashreplace").decode("ascii"))
 
 
-def show_warning(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
-    """In place of `warnings.showwarning`: what is said of a table is one line on stderr, other warnings are as ever."""
-    from palm_opt.errors import TableWarning
+def tell_warnings() -> None:
+    """From now on what is said of a table is one line on stderr; other warnings are as ever."""
+    _warned.clear()
+    warnings.simplefilter("always", TableWarning)
+    warnings.showwarning = _show_warning
 
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
     if issubclass(category, TableWarning):
         _warned.append(str(message))
         emit_error(f"warning: {message}")
