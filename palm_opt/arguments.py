@@ -16,7 +16,7 @@ import numpy as np
 
 from palm_opt.errors import ProblemError
 
-__all__ = ["choices", "integer", "items", "nearest", "real", "refusal", "repeated"]
+__all__ = ["choices", "counted", "integer", "items", "nearest", "real", "refusal", "repeated"]
 
 _MOST = 2**63 - 1
 _FEW = 12  # names that a message lists in full
@@ -60,6 +60,11 @@ def refusal(name: str, expected: str, value: object) -> ProblemError:
 def repeated(names: Iterable[str]) -> str | None:
     """The first name that occurs more than once."""
     return next((name for name, times in Counter(names).items() if times > 1), None)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: "1 gap", "3 gaps"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:

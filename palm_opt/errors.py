@@ -16,6 +16,7 @@ __all__ = [
     "ProblemError",
     "RecipeError",
     "StoreError",
+    "TableWarning",
 ]
 
 
@@ -46,3 +47,7 @@ class RecipeError(PalmError, ValueError):
 
 class StoreError(PalmError):
     """A portfolio directory is damaged, unsafe or written by a different recipe."""
+
+
+class TableWarning(UserWarning):
+    """What reading a table assumed, dropped or filled: one line that names the file."""

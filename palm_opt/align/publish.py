@@ -22,6 +22,7 @@ from palm_opt.result import Certificate
 from palm_opt.search import Search
 from palm_opt.statistics.certify_samples import CertifiedSamples, certify_samples
 from palm_opt.storage import TEMPORARY, atomic_path, fingerprint, sync, write_text
+from palm_opt.tables.directions import meant
 from palm_opt.tables.samples import Samples
 from palm_opt.tables.values import ValueMatrix
 from palm_opt.wording import REFERENCES, at_most, confidence, needed, number, plural, promise, serving
@@ -102,7 +103,7 @@ def statistical(session: Session, pool: Sequence[Candidate], promise: Promise) -
     recipe = session.recipe
     with tempfile.NamedTemporaryFile(prefix=TEMPORARY, suffix=".parquet", dir=session.store.path) as file:
         _write_evaluation(session, pool, SPLITS, Path(file.name))  # the directory stays as its manifest says
-        samples = Samples.read(file.name, ranges=recipe.ranges, rewards=recipe.reward_names, scale="ranges")
+        samples = Samples.read(file.name, ranges=recipe.ranges, rewards=meant(recipe.reward_names), scale="ranges")
     held_out = {prompt_text(row) for row in session.held_out("certify")}
     try:
         with session.store.ledger() as ledger:

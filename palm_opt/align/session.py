@@ -27,6 +27,7 @@ from palm_opt.errors import StoreError
 from palm_opt.portfolio.manifest import BASE
 from palm_opt.portfolio.store import Store, check_directory, file_sha256
 from palm_opt.storage import atomic_path
+from palm_opt.tables.directions import meant
 from palm_opt.tables.scores import RewardTable
 from palm_opt.wording import plural
 
@@ -207,7 +208,7 @@ class Session:
             with atomic_path(path) as temporary:
                 write_rows(temporary, BASE, rows, columns)
             self.store.append("sampled", key=key, responses=count, sha256=file_sha256(path))
-        return RewardTable.read(path, self.recipe.reward_names, scale=self.recipe.ranges)
+        return RewardTable.read(path, meant(self.recipe.reward_names), scale=self.recipe.ranges)
 
     def _policies(self) -> Policies:
         """The base model, loaded once, to which adapters are attached for a while."""

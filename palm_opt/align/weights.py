@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt.align.recipe.declaration import Recipe
 from palm_opt.errors import ProblemError
 from palm_opt.planning.planned import Plan
-from palm_opt.tables.values import ValueMatrix
+from palm_opt.tables.weights import read_weights
 
-__all__ = ["read_weights", "weights_for"]
+__all__ = ["weights_for"]
 
 
 def weights_for(source: Any, recipe: Recipe) -> NDArray[np.float64]:
-    """The weights of a plan (or plan.json) that was made for this recipe, or those that `read_weights` takes."""
+    """The weights of a plan (or plan.json) that was made for this recipe, or those that `palm_opt.tables.weights.read_weights` takes."""
     where = "plan"
     if isinstance(source, (str, Path)) and Path(source).suffix.lower() == ".json":
         where, source = str(source), Plan.read(source)
@@ -47,22 +45,3 @@ def _check_plan(plan: Plan, recipe: Recipe, where: str) -> None:
             f"{where}: planned for beta = {plan.beta!r}, {recipe.path} trains with beta = {recipe.train.beta!r}; set "
             "train.beta to the plan's, or plan again with --beta"
         )
-
-
-def read_weights(source: Any, rewards: Sequence[str]) -> NDArray[np.float64]:
-    """Weights as (k, d), rows with sum 1: from an array, a table with one column a reward, or `.weights`."""
-    where = "weights"
-    if isinstance(source, (str, Path)):
-        where, source = str(source), ValueMatrix.read(source, rewards=list(rewards)).raw
-    try:
-        weights = np.array(getattr(source, "weights", source), dtype=np.float64, ndmin=2)
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"{where}: expected an array of shape (k, {len(rewards)}): {error}") from error
-    if weights.ndim != 2 or weights.shape[1] != len(rewards) or not len(weights):
-        raise ProblemError(f"{where}: expected shape (k, {len(rewards)}), one column a reward, got {weights.shape}")
-    for i, row in enumerate(weights):
-        if not np.isfinite(row).all() or row.min() < 0 or not 0 < row.sum() < np.inf:
-            raise ProblemError(f"{where}, row {i}: expected numbers >= 0, not all 0, got {row.tolist()}")
-        if abs(row.sum() - 1) > 1e-12:
-            weights[i] = row / row.sum()
-    return weights + 0.0

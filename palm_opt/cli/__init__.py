@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from palm_opt.cli import alignment, measures, planning, sampling, solving
-from palm_opt.cli.output import alone_on_stdout, emit_error, open_streams
+from palm_opt.cli.output import alone_on_stdout, emit_error, open_streams, tell_warnings
 from palm_opt.errors import InvalidCertificate, PalmError
 
 __all__ = ["app", "main"]
@@ -62,6 +62,7 @@ app.add_typer(recipe_app, name="recipe")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     open_streams()
+    tell_warnings()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started it with SIGINT ignored
     try:
         code = app(args=None if arguments is None else list(arguments), prog_name="palm-opt", standalone_mode=False)

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["master_text"]
 
 
-def master_text(file: Path, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def master_text(file: Path, options: Mapping[str, Any], form: opt.Form | None = None) -> tuple[str, dict[str, Any]]:
     """The MPS text and what `--json` says about it."""
-    from palm_opt.solver.master import certificate_weights, master, mps, read_weights
+    from palm_opt.solver.master import certificate_weights, master, mps
     from palm_opt.tables import scales
+    from palm_opt.tables.weights import read_weights
 
     source: Path | None = options.get("weights")
     if source is not None and source.suffix.lower() == ".json":
@@ -30,8 +31,8 @@ def master_text(file: Path, options: Mapping[str, Any]) -> tuple[str, dict[str, 
         cover = master(pool, exact=certificate_weights(document))
         origin = f"the weights of {source.name}, lower_bound={document['lower_bound']}"
     else:
-        pool = _from_options(file, options)
-        points = None if source is None else read_weights(source, pool.values)
+        pool = _from_options(file, options, form)
+        points = None if source is None else read_weights(source, pool.values.rewards, normalise=False)
         cover = master(pool, points, **given(seed=options.get("seed")))
         origin = "starting weights of row generation" if source is None else f"the weights of {source.name}"
     values = pool.values
@@ -47,10 +48,11 @@ def master_text(file: Path, options: Mapping[str, Any]) -> tuple[str, dict[str, 
     return mps(cover, names, file.stem, comments), {**facts, "rewards": values.rewards, "weights": source}
 
 
-def _from_options(file: Path, options: Mapping[str, Any]) -> Pool:
+def _from_options(file: Path, options: Mapping[str, Any], form: opt.Form | None) -> Pool:
     from palm_opt.solver.cover import Pool
 
-    values = opt.read_values(file, options.get("id"), options.get("rewards"), options.get("cost"), options.get("scale"))
+    columns = (options.get("id"), options.get("rewards"), options.get("cost"))
+    values = opt.read_values(file, *columns, options.get("scale"), form)
     return Pool(
         values,
         options.get("epsilon", 0.0),
@@ -64,6 +66,7 @@ def _from_certificate(file: Path, source: Path) -> tuple[Pool, Any]:
     from palm_opt import checker
     from palm_opt.errors import ProblemError
     from palm_opt.solver.cover import Pool
+    from palm_opt.tables.directions import meant
     from palm_opt.tables.values import ValueMatrix
 
     document = checker.read_certificate(source)
@@ -73,7 +76,7 @@ def _from_certificate(file: Path, source: Path) -> tuple[Pool, Any]:
         raise ProblemError(f"{source}: of version {document['version']}, whose numbers are binary; solve again")
     subject, scale = document["subject"], document["scale"]
     scale = [entry if isinstance(entry, str) else (float(entry[0]), float(entry[1])) for entry in scale]
-    values = ValueMatrix.read(file, subject["id"], subject["rewards"], subject["cost"], scale)
+    values = ValueMatrix.read(file, subject["id"], meant(subject["rewards"]), subject["cost"], scale)
     if values.sha256 != document["sha256"]:
         raise ProblemError(f"{source}: made for other values than {file} (sha256 {document['sha256'][:8]}...)")
     tolerances = (float(document["epsilon"]), float(document["delta"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +12,12 @@ import typer
 from palm_opt.cli import options as opt
 from palm_opt.cli.options import given
 from palm_opt.cli.output import emit, emit_json, facts, short, table
+from palm_opt.cli.results import said_of_rewards
 from palm_opt.wording import at_most, number, plural, weight_text
 
 if TYPE_CHECKING:
     from palm_opt.result import Metrics
+    from palm_opt.tables.reading import File
     from palm_opt.tables.values import ValueMatrix
 
 __all__ = ["baseline", "export", "metrics"]
@@ -28,6 +31,7 @@ class Kind(enum.StrEnum):
     GRID = "grid"
 
 
+@opt.reads_table
 def metrics(
     values: opt.Values,
     members: opt.Members,
@@ -35,6 +39,7 @@ def metrics(
     id: opt.Id = None,
     scale: opt.ScaleText = None,
     cost: opt.Cost = None,
+    form: opt.Form | None = None,
     json: opt.Json = False,
 ) -> None:
     """Measure a portfolio.
@@ -43,14 +48,15 @@ def metrics(
     """
     import palm_opt
 
-    matrix = opt.read_values(values, id, rewards, cost, scale)
+    matrix = opt.read_values(values, id, rewards, cost, scale, form)
     result = palm_opt.metrics(matrix, opt.candidates(matrix, members, "--members") or [])
     if json:
-        emit_json({**metrics_document(result), "rewards": matrix.rewards})
+        emit_json({**metrics_document(result), "rewards": matrix.rewards, "scale": matrix.scale})
     else:
         print_metrics(matrix, result)
 
 
+@opt.reads_table
 def baseline(
     values: opt.Values,
     kind: Annotated[Kind, typer.Option(help="How the weights are chosen at which the best candidate is taken.")],
@@ -62,6 +68,7 @@ def baseline(
     epsilon: Annotated[float | None, typer.Option(metavar="E", help="--kind grid: its relative tolerance.")] = None,
     delta: Annotated[float | None, typer.Option(metavar="D", help="--kind grid: its absolute tolerance.")] = None,
     seed: opt.Seed = None,
+    form: opt.Form | None = None,
     json: opt.Json = False,
 ) -> None:
     """Choose a portfolio by a simple rule.
@@ -70,7 +77,7 @@ def baseline(
     """
     import palm_opt
 
-    matrix = opt.read_values(values, id, rewards, cost, scale)
+    matrix = opt.read_values(values, id, rewards, cost, scale, form)
     result = palm_opt.baseline(matrix, kind=kind.value, **given(size=size, epsilon=epsilon, delta=delta, seed=seed))
     measured = palm_opt.metrics(matrix, result.indices)
     if json:
@@ -81,6 +88,7 @@ def baseline(
             "size": result.size,
             "calls": result.calls,
             "rewards": matrix.rewards,
+            "scale": matrix.scale,
         }
         emit_json({**metrics_document(measured), **document})
     else:
@@ -89,6 +97,7 @@ def baseline(
         print_metrics(matrix, measured)
 
 
+@opt.reads_table
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Values, samples or scores: .csv, .parquet or .npz.")],
     csv: Annotated[
@@ -111,11 +120,15 @@ def export(
     ] = None,
     seed: opt.Seed = None,
     scores: Annotated[bool, typer.Option("--scores", help="FILE holds scores of responses, as plan reads.")] = False,
-    prompt: Annotated[str | None, typer.Option(metavar="COL", help="With --scores: the column of prompts.")] = None,
+    wide: opt.Wide = False,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="COL", help="Of scores or samples: the column of prompts.")
+    ] = None,
     log_weight: Annotated[
         str | None, typer.Option(metavar="COL", help="With --scores: the column of log-weights.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write. Default: stdout.")] = None,
+    form: opt.Form | None = None,
     json: opt.Json = False,
 ) -> None:
     """Convert values, samples or scores to CSV, or write the cover problem of values as MPS.
@@ -125,10 +138,8 @@ def export(
     the weights are the certificate's, and an exact solver finds at least its lower bound.
     """
     from palm_opt.cli.master import master_text
-    from palm_opt.cli.planning import export_scores
-    from palm_opt.cli.sampling import samples_text
-    from palm_opt.storage import write_text
-    from palm_opt.tables.samples_files import holds_samples
+    from palm_opt.storage import atomic_path
+    from palm_opt.tables.reading import File as Found
 
     if csv == mps:
         raise typer.BadParameter("say what to write: --csv or --mps")
@@ -139,29 +150,53 @@ def export(
     if csv:
         for name in chosen:
             raise typer.BadParameter(f"--{name} goes with --mps; --csv writes the numbers as they are")
-    said: dict[str, Any]
-    if csv and scores:  # streamed: such tables may be large
-        export_scores(file, rewards, prompt, log_weight, out, json)
-        return
-    if csv and holds_samples(file):
-        text, said, summary = samples_text(file, rewards, id)
-    elif csv:
-        matrix = opt.read_values(file, id, rewards, cost, None)
-        text = matrix.to_csv()
-        said = {"candidates": matrix.n, "rewards": matrix.rewards, "id": matrix.id_column}
-        summary = f"{plural(matrix.n, 'candidate')} x {plural(matrix.d, 'reward')}"
+    lines: Iterable[str]
+    if csv:
+        columns = {"rewards": rewards, "id": id, "cost": cost, "prompt": prompt, "log_weight": log_weight}
+        lines, said, summary = _table(Found.find(file), columns, scores, wide, form or {})
     else:
-        text, said = master_text(file, given(rewards=rewards, id=id, cost=cost) | chosen)
+        text, said = master_text(file, given(rewards=rewards, id=id, cost=cost) | chosen, form)
+        lines = [text]
         summary = f"{plural(said['columns'], 'column')} x {plural(said['rows'], 'row')}"
     if out:
-        write_text(out, text)
+        with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+            stream.writelines(lines)
     if json:
         document = {**said, "out": out}
-        emit_json(document if out else {**document, "csv" if csv else "mps": text})
+        emit_json(document if out else {**document, "csv" if csv else "mps": "".join(lines)})
     elif out:
         emit(f"{summary} written to {out}")
     else:
-        emit(text.removesuffix("\n"))
+        for part in lines:
+            emit(part.removesuffix("\n"))
+
+
+def _table(
+    file: File, columns: dict[str, str | None], scores: bool, wide: bool, form: opt.Form
+) -> tuple[Iterable[str], dict[str, Any], str]:
+    """The lines of a table as CSV, what `--json` says of it, and what is said to people."""
+    from palm_opt.cli.planning import read_scores
+    from palm_opt.tables.reading import Format
+    from palm_opt.tables.samples import Samples
+    from palm_opt.tables.samples_files import holds_samples
+
+    rewards = columns["rewards"]
+    if scores:
+        table = read_scores(file, rewards, columns["prompt"], None, columns["log_weight"], form=form, as_written=True)
+        said = {"prompts": len(table.counts), "rows": table.rows, "rewards": table.rewards}
+        shape = f"{len(table.counts)} prompts, {table.rows} responses x {table.d} rewards"
+        return table.csv_lines(), said, shape
+    if wide or holds_samples(file, Format(**form)):
+        anything = (0.0, 1.0)  # the range plays no part in the file
+        chosen = opt.names(rewards, "--rewards") or (None if wide else ["+"])
+        named = given(prompt=columns["prompt"], candidate=columns["id"])
+        samples = Samples.read(file, anything, chosen, **named, wide=wide, **form)
+        said = {"candidates": samples.n, "prompts": len(samples.prompts), "rows": len(samples.rows)}
+        shape = f"{len(samples.prompts)} prompts x {samples.n} candidates x {samples.d} rewards"
+        return samples.csv_lines(), {**said, "rewards": samples.rewards}, shape
+    matrix = opt.read_values(file, columns["id"], rewards, columns["cost"], None, form, as_written=True)
+    said = {"candidates": matrix.n, "rewards": matrix.rewards, "id": matrix.id_column}
+    return matrix.csv_lines(), said, f"{matrix.n} candidates x {matrix.d} rewards"
 
 
 def metrics_document(result: Metrics) -> dict[str, Any]:
@@ -204,6 +239,7 @@ def print_metrics(values: ValueMatrix, result: Metrics) -> None:
                 ("worst multiplicative gap", relative),
                 ("worst additive gap", absolute),
                 ("usage perplexity", f"{number(result.perplexity)}{error} of {len(result.members)}"),
+                ("rewards", said_of_rewards(values.rewards, values.scale)),
             ]
         )
     )

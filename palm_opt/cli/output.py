@@ -8,6 +8,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,11 +16,25 @@ from typing import Any, ParamSpec, TextIO, TypeVar
 
 import typer
 
-__all__ = ["alone_on_stdout", "emit", "emit_error", "emit_json", "facts", "open_streams", "plain", "short", "table"]
+from palm_opt.errors import TableWarning
+
+__all__ = [
+    "alone_on_stdout",
+    "emit",
+    "emit_error",
+    "emit_json",
+    "facts",
+    "open_streams",
+    "plain",
+    "short",
+    "table",
+    "tell_warnings",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _stream: list[TextIO] = []  # where `emit` writes while a command runs
+_warned: list[str] = []  # what was warned of
 
 
 def plain(value: Any) -> Any:
@@ -44,8 +59,9 @@ def plain(value: Any) -> Any:
 
 
 def emit_json(document: Mapping[str, Any]) -> None:
-    """Print one JSON object on one line of stdout."""
-    emit(json.dumps(plain(document), allow_nan=False, ensure_ascii=False))
+    """Print one JSON object on one line of stdout; what was warned of is its entry `warnings`."""
+    told = {"warnings": _warned} if _warned else {}
+    emit(json.dumps(plain({**document, **told}), allow_nan=False, ensure_ascii=False))
 
 
 def emit(text: str = "") -> None:
@@ -60,6 +76,21 @@ def emit_error(message: str) -> None:
     """Print one line to stderr in the form of all errors: `palm-opt: error: ...`, in ASCII."""
     line = " ".join(message.split())
     sys.stderr.write(f"palm-opt: {line}\n".encode("ascii", "backslashreplace").decode("ascii"))
+
+
+def tell_warnings() -> None:
+    """From now on what is said of a table is one line on stderr; other warnings are as ever."""
+    _warned.clear()
+    warnings.simplefilter("always", TableWarning)
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+    if issubclass(category, TableWarning):
+        _warned.append(str(message))
+        emit_error(f"warning: {message}")
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, *where[:2]))
 
 
 def alone_on_stdout(command: Callable[P, T]) -> Callable[P, T]:

@@ -1,4 +1,4 @@
-"""Commands about scores of reference responses: plan, and their export as CSV."""
+"""The command about scores of reference responses: plan."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ import typer
 from palm_opt.cli import options as opt
 from palm_opt.cli.options import given
 from palm_opt.cli.output import emit, emit_json, facts, short, table
+from palm_opt.cli.results import said_of_rewards, subject_file, write_certificate
 from palm_opt.wording import at_most, number, plural, promise, served, weight_text
 
 if TYPE_CHECKING:
     from palm_opt.planning.planned import Plan
+    from palm_opt.tables.reading import File
     from palm_opt.tables.scores import RewardTable
 
-__all__ = ["export_scores", "plan", "read_scores"]
+__all__ = ["plan", "read_scores"]
 
-Scores = Annotated[Path, typer.Argument(metavar="SCORES", help="Scores of reference responses: .npz, .parquet, .csv.")]
+Scores = Annotated[
+    Path, typer.Argument(metavar="SCORES", help="Scores of reference responses: .npz, .parquet, .csv; - for stdin.")
+]
 
 
 class Strategy(enum.StrEnum):
@@ -35,6 +39,7 @@ class Strategy(enum.StrEnum):
     RANDOM = "random"
 
 
+@opt.reads_table
 def plan(
     scores: Scores,
     beta: Annotated[float | None, typer.Option(metavar="B", help="KL penalty, scaled reward per nat.")] = None,
@@ -73,6 +78,7 @@ def plan(
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw who serves whom (with --compare: gap against calls)."),
     ] = None,
+    form: opt.Form | None = None,
     json: opt.Json = False,
 ) -> None:
     """Choose the weights to train before training.
@@ -85,7 +91,7 @@ def plan(
 
     check_outputs(certificate, plot, None)
     opt.check_outputs(out)
-    loaded = read_scores(scores, rewards, prompt, response, log_weight, scale)
+    loaded = read_scores(scores, rewards, prompt, response, log_weight, scale, form)
     name = strategy.value if strategy else "adaptive"
     common = given(beta=beta, epsilon=epsilon, delta=delta, seed=seed, threads=threads, time_limit=time_limit)
     limits = given(resolution=resolution, max_calls=max_calls)
@@ -95,8 +101,7 @@ def plan(
     rivals = _compare(loaded, common, limits, found.calls) if compare and found.stop != "INTERRUPTED" else []
     if out:
         found.write(out)
-    if certificate and found.certificate is not None:
-        found.certificate.write(certificate)
+    about = write_certificate(loaded, scores, found, certificate)
     if plot:
         from palm_opt.report import write_gaps, write_plan
 
@@ -104,11 +109,12 @@ def plan(
             write_gaps(plot, {each.strategy: each.gaps for each in rivals}, found.delta)
         else:
             write_plan(plot, found)
-    written = {"out": out, "certificate": certificate if found.certificate is not None else None, "plot": plot}
+    made = certificate if found.certificate is not None else None
+    written = {"out": out, "certificate": made, "subject": made and subject_file(loaded, made), "plot": plot}
     if json:
         emit_json(_document(found, written, rivals))
     else:
-        _print(found, scores, written)
+        _print(found, about, written)
         if rivals:
             emit()
             _print_comparison(rivals)
@@ -165,26 +171,32 @@ class _Bar:
 
 
 def read_scores(
-    path: Path,
+    path: Path | File,
     rewards: str | None,
     prompt: str | None = None,
     response: str | None = None,
     log_weight: str | None = None,
     scale: str | None = None,
+    form: opt.Form | None = None,
+    as_written: bool = False,
 ) -> RewardTable:
-    """Read a file of scores as the options say."""
+    """Read a file of scores as the options say; arguments as of `options.read_values`."""
     import palm_opt
     from palm_opt.errors import ProblemError
 
-    columns = given(prompt=prompt, response=response, log_weight=log_weight, scale=opt.scale(scale))
+    chosen = opt.names(rewards, "--rewards") or (["+"] if as_written else None)
+    columns = given(rewards=chosen, prompt=prompt, response=response, log_weight=log_weight, scale=opt.scale(scale))
     try:
-        return palm_opt.RewardTable.read(path, **given(rewards=opt.names(rewards, "--rewards")), **columns)
+        loaded = palm_opt.RewardTable.read(path, **columns, **(form or {}))
     except ProblemError as error:
-        if rewards is None and ("expected a finite number" in str(error) or "expected numbers" in str(error)):
+        if rewards is None and opt.of_a_column(error):
             raise ProblemError(
                 f"{error}; name the reward columns with --rewards, or its role with --response"
             ) from None
         raise
+    if not as_written:
+        opt.warn_of_units(loaded.rewards, loaded.scale, *loaded.ends)
+    return loaded
 
 
 def _document(found: Plan, written: dict[str, Path | None], rivals: Sequence[Plan]) -> dict[str, Any]:
@@ -222,7 +234,8 @@ def _print(plan: Plan, scores: Path, written: dict[str, Path | None]) -> None:
     ]
     emit(table(["", "weight", *(short(name, 24) for name in plan.rewards[:8]), "KL", "OPT"], rows, left=2))
     emit()
-    lines = [("values", f"expected reward minus {number(plan.beta)} KL, in scaled rewards")]
+    lines = [("rewards", said_of_rewards(plan.rewards, plan.scale))]
+    lines.append(("values", f"expected reward minus {number(plan.beta)} KL, in scaled rewards"))
     if plan.certificate is not None:
         where = "" if plan.worst_weight is None else f" at {weight_text(plan.worst_weight, plan.rewards)}"
         lines.append(("certified regret", f"at most {at_most(plan.regret, 6)}{where}"))
@@ -251,30 +264,3 @@ def _print_comparison(plans: Sequence[Plan]) -> None:
         for each in plans
     ]
     emit(table(["strategy", "calls", "members", "certified gap", "promise kept"], rows))
-
-
-def export_scores(
-    file: Path, rewards: str | None, prompt: str | None, log_weight: str | None, out: Path | None, json: bool
-) -> None:
-    """Write scores as CSV, prompts together, with round-trip floats: what a plan's certificate is checked against."""
-    from palm_opt.storage import atomic_path
-
-    opt.check_outputs(out)
-    loaded = read_scores(file, rewards, prompt, None, log_weight)
-    document: dict[str, Any] = {
-        "prompts": len(loaded.counts),
-        "rows": loaded.rows,
-        "rewards": loaded.rewards,
-        "out": out,
-    }
-    if out:
-        with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-            stream.writelines(loaded.csv_lines())
-    if json:
-        emit_json(document if out else document | {"csv": "".join(loaded.csv_lines())})
-    elif out:
-        prompts = plural(len(loaded.counts), "prompt")
-        emit(f"{prompts}, {plural(loaded.rows, 'response')} x {plural(loaded.d, 'reward')} written to {out}")
-    else:
-        for lines in loaded.csv_lines():
-            emit(lines.removesuffix("\n"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palm_opt.cli.output import emit, facts, short, table
+from palm_opt.storage import atomic_path
 from palm_opt.wording import at_least, at_most, number, weight_text
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ __all__ = [
     "print_comparison",
     "print_frontier",
     "print_result",
+    "said_of_rewards",
     "solve_document",
+    "subject_file",
+    "write_certificate",
 ]
 
 
@@ -46,11 +50,13 @@ def solve_document(values: ValueMatrix, result: Result, certificate: Path | None
         "regret": result.regret,
         "worst_weight": result.worst_weight,
         "rewards": values.rewards,
+        "scale": values.scale,
         "candidates": values.n,
         "backend": result.backend,
         "claimed_bound": result.claimed_bound,
         "seconds": result.seconds,
         "certificate": certificate,
+        "subject": certificate and subject_file(values, certificate),
         "info": result.info,
         "version": __version__,
     }
@@ -70,8 +76,10 @@ def certify_document(values: ValueMatrix, result: Certified, certificate: Path |
         "regret": result.regret,
         "worst_weight": result.worst_weight,
         "rewards": values.rewards,
+        "scale": values.scale,
         "candidates": values.n,
         "certificate": certificate,
+        "subject": certificate and subject_file(values, certificate),
         "version": __version__,
     }
 
@@ -99,7 +107,6 @@ def print_result(values: ValueMatrix, result: Result | Certified, written: Seque
     """Print a portfolio for people: the headline, its members, what is proved, and the files `written`."""
     from palm_opt.report.claims import headline, proof
     from palm_opt.result import Result
-    from palm_opt.tables import scales
 
     status = getattr(result, "status", "CERTIFIED")
     emit(f"{status}: {headline(values, result)}")
@@ -111,8 +118,8 @@ def print_result(values: ValueMatrix, result: Result | Certified, written: Seque
     if result.indices:
         where = weight_text(result.worst_weight, values.rewards)
         rows.append(("worst regret", f"{at_most(result.regret, 6)} at {where}"))
-    names = ", ".join(short(name, 24) for name in values.rewards)
-    rows.append(("rewards", f"{names}; scale {scales.show(values.scale)}"))
+    units = "" if _as_measured(values).all() else "; values are in their own units (and on the scale)"
+    rows.append(("rewards", said_of_rewards(values.rewards, values.scale) + units))
     rows.extend(proof(values, result))
     if isinstance(result, Result):
         rows.append(("stopped", f"{result.stop} after {result.seconds:.2f} s, backend {result.backend}"))
@@ -120,22 +127,61 @@ def print_result(values: ValueMatrix, result: Result | Certified, written: Seque
 
 
 def member_table(values: ValueMatrix, indices: Sequence[int]) -> str:
-    """The members with the share of preferences each serves best, their cost and their values."""
+    """The members with the share of preferences each serves best, their cost and their values: in their own units,
+    and on the scale where that is another."""
     from palm_opt.report.claims import shares
 
     usage = shares(values, indices)
-    shown = values.rewards[:8]
+    shown = [name.removeprefix("-") for name in values.rewards[:8]]
+    plain = _as_measured(values)
     header = ["member", "serves", "cost", *(short(name, 24 if values.d <= 4 else 16) for name in shown)]
     rows = [
         [
             short(values.names[i]),
             f"{100 * share:.1f} %",
             number(values.costs[i]),
-            *map(number, values.array[i, : len(shown)]),
+            *(
+                number(values.raw[i, k]) if plain[k] else f"{number(values.raw[i, k])} ({number(values.array[i, k])})"
+                for k in range(len(shown))
+            ),
         ]
         for i, share in zip(indices, usage, strict=True)
     ]
     return table(header, rows)
+
+
+def _as_measured(values: ValueMatrix) -> Any:
+    """Of which rewards the values on the scale are those measured."""
+    return (values.array == values.raw).all(axis=0)
+
+
+def said_of_rewards(rewards: Sequence[str], scale: Any) -> str:
+    """Rewards with direction and scale: "safe, fun (higher is better), cost (lower is better); scale minmax"."""
+    parts = []
+    for sign, better in (("", "higher"), ("-", "lower")):
+        names = [short(name.removeprefix("-"), 24) for name in rewards if name.startswith("-") == bool(sign)]
+        parts += [f"{', '.join(names)} ({better} is better)"] if names else []
+    each = [scale] if isinstance(scale, str) else list(scale)
+    words = [entry if isinstance(entry, str) else f"{entry[0]:g}:{entry[1]:g}" for entry in each]
+    return f"{', '.join(parts)}; scale {', '.join(words if len(set(words)) > 1 else words[:1])}"
+
+
+def subject_file(subject: Any, certificate: Path) -> Path | None:
+    """The CSV beside a certificate to check it against, where no checker reads the file it came from as it stands."""
+    return None if subject.plain else certificate.with_name(f"{certificate.name}.csv")
+
+
+def write_certificate(subject: Any, file: Path, found: Any, certificate: Path | None) -> Path:
+    """Write a result's certificate, if it has one, and its subject where that is needed; the file to check with."""
+    if certificate is None or found.certificate is None:
+        return file
+    found.certificate.write(certificate)
+    beside = subject_file(subject, certificate)
+    if beside is None:
+        return file
+    with atomic_path(beside) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        stream.writelines(subject.csv_lines())
+    return beside
 
 
 def notes(
@@ -152,7 +198,7 @@ def notes(
     return rows
 
 
-def print_frontier(results: Sequence[Result], vary: str) -> None:
+def print_frontier(values: ValueMatrix, results: Sequence[Result], vary: str) -> None:
     """Print the frontier for people."""
     rows = []
     for result in results:
@@ -162,6 +208,8 @@ def print_frontier(results: Sequence[Result], vary: str) -> None:
         reached = at_most(getattr(result, vary), 5) if result.indices else "-"
         rows.append([result.size, reached, least, result.status.value, members])
     emit(table(["size", f"least {vary}", "proved at least", "status", "members"], rows, left=0, last_left=True))
+    emit()
+    emit(facts([("rewards", said_of_rewards(values.rewards, values.scale))]))
 
 
 _WORK = ("rounds", "rows", "lps", "pivots", "nodes", "backend_calls", "backend_nodes")  # of `Result.info`

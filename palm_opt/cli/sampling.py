@@ -1,4 +1,4 @@
-"""Commands about samples of many prompts: certify-samples, and their export as CSV."""
+"""The command about samples of many prompts: certify-samples."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import typer
 from palm_opt.cli import options as opt
 from palm_opt.cli.options import given
 from palm_opt.cli.output import emit, emit_json, facts, short, table
+from palm_opt.cli.results import said_of_rewards, subject_file, write_certificate
 from palm_opt.cli.solving import CertificateFile, check_outputs
-from palm_opt.wording import at_most, confidence, number, plural, served, serving
+from palm_opt.wording import at_most, confidence, number, served, serving
 
 if TYPE_CHECKING:
     from palm_opt.statistics.certify_samples import CertifiedSamples
     from palm_opt.tables.samples import Samples
 
-__all__ = ["certify_samples", "samples_text"]
+__all__ = ["certify_samples"]
 
 
 class Method(enum.StrEnum):
@@ -38,10 +39,11 @@ class Units(enum.StrEnum):
     RANGES = "ranges"
 
 
+@opt.reads_table
 def certify_samples(
     file: Annotated[
         Path,
-        typer.Argument(metavar="SAMPLES", help="One row a generation (.parquet, .csv), or arrays (.npz)."),
+        typer.Argument(metavar="SAMPLES", help="One row a generation (.parquet, .csv, - for stdin), or arrays (.npz)."),
     ],
     ranges: Annotated[
         list[str] | None,
@@ -58,6 +60,7 @@ def certify_samples(
     cluster: Annotated[
         str | None, typer.Option(metavar="COL", help="Column of clusters of related prompts. Default: cluster, if any.")
     ] = None,
+    wide: opt.Wide = False,
     scale: Annotated[
         Units | None, typer.Option(help="Units of delta: those of the rewards, or of their ranges.")
     ] = None,
@@ -82,6 +85,7 @@ def certify_samples(
     seed: opt.Seed = None,
     time_limit: opt.TimeLimit = None,
     certificate: CertificateFile = None,
+    form: opt.Form | None = None,
     json: opt.Json = False,
 ) -> None:
     """Certify a portfolio for all prompts like these.
@@ -92,7 +96,9 @@ def certify_samples(
 
     check_outputs(certificate, None, None)
     reading = given(prompt=prompt, candidate=id, cluster=cluster, scale=None if scale is None else scale.value)
-    samples = palm_opt.Samples.read(file, _ranges(ranges), opt.names(rewards, "--rewards"), **reading)
+    chosen = opt.names(rewards, "--rewards")
+    samples = palm_opt.Samples.read(file, _ranges(ranges), chosen, **reading, wide=wide, **(form or {}))
+    opt.warn_of_units(samples.rewards, samples.scale, samples.low, samples.high)
     result = palm_opt.certify_samples(
         samples,
         members=opt.names(members, "--members"),
@@ -103,14 +109,15 @@ def certify_samples(
         settings=palm_opt.Settings(**given(time_limit=time_limit, seed=seed)),
         **given(epsilon=epsilon, alpha=alpha, split=split, seed=seed, method=None if method is None else method.value),
     )
-    if certificate:
-        result.certificate.write(certificate)
+    about = write_certificate(samples, file, result, certificate)
     goal = result.delta / 2 if target is None else target
     needed = result.prompts_needed(goal)
     if json:
-        emit_json({**_document(result, certificate), "prompts_needed": {"delta": goal, "prompts": needed}})
+        document = {**_document(result, certificate), "rewards": samples.rewards, "scale": samples.scale}
+        document["subject"] = certificate and subject_file(samples, certificate)
+        emit_json({**document, "prompts_needed": {"delta": goal, "prompts": needed}})
     else:
-        _print(samples, file, result, goal, needed, certificate)
+        _print(samples, about, result, goal, needed, certificate)
 
 
 def _ranges(texts: list[str] | None) -> Any:
@@ -171,6 +178,7 @@ def _print(
     notes = [
         ("delta", f"{at_most(result.delta, 6)}; epsilon {at_most(result.epsilon)}, {result.method} bound"),
         ("without confidence", f"{number(result.estimate, 6)} on the certification half: no promise"),
+        ("rewards", said_of_rewards(samples.rewards, samples.scale)),
         ("decided by", f"candidate {short(result.worst[0])}, reward {short(result.worst[1])}"),
         (unit, f"{result.selection} chose, {result.certification} certified"),
         (f"for delta {number(goal)}", f"{many}, an estimate"),
@@ -184,19 +192,3 @@ def _print(
         check = shlex.join(["palm-opt", "verify", str(certificate), str(file)])
         notes.append(("certificate", f"{certificate}; to check it: {check}"))
     emit(facts(notes))
-
-
-def samples_text(file: Path, rewards: str | None, id: str | None) -> tuple[str, dict[str, Any], str]:
-    """Samples as CSV, the file that a certificate is checked against, and what to say of it."""
-    from palm_opt.tables.samples import Samples
-
-    anything = (0.0, 1.0)  # the range plays no part in the file
-    samples = Samples.read(file, anything, opt.names(rewards, "--rewards"), candidate=id)
-    said = {
-        "candidates": samples.n,
-        "prompts": len(samples.prompts),
-        "rows": len(samples.rows),
-        "rewards": samples.rewards,
-    }
-    counts = (plural(len(samples.prompts), "prompt"), plural(samples.n, "candidate"), plural(samples.d, "reward"))
-    return samples.to_csv(), said, " x ".join(counts)

@@ -18,6 +18,7 @@ from palm_opt.cli.results import (
     print_frontier,
     print_result,
     solve_document,
+    write_certificate,
 )
 from palm_opt.wording import at_least, at_most, plural
 
@@ -35,6 +36,7 @@ ReportFile = Annotated[
 Backend = Annotated[str | None, typer.Option(metavar="B", help="Backend that proposes portfolios.")]
 
 
+@opt.reads_table
 def solve(
     values: opt.Values,
     rewards: opt.Rewards = None,
@@ -55,6 +57,7 @@ def solve(
     certificate: CertificateFile = None,
     plot: PlotFile = None,
     report: ReportFile = None,
+    form: opt.Form | None = None,
     json: opt.Json = False,
 ) -> None:
     """Find the smallest portfolio, with proof.
@@ -66,7 +69,7 @@ def solve(
     check_outputs(certificate, plot, report)
     if vary is not None:
         opt.check_vary(vary, epsilon, delta)
-    matrix = opt.read_values(values, id, rewards, cost, scale)
+    matrix = opt.read_values(values, id, rewards, cost, scale, form)
     chosen = given(
         epsilon=epsilon,
         delta=delta,
@@ -80,20 +83,20 @@ def solve(
     settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
     with Bar("solve") as bar:
         result = palm_opt.solve(matrix, **chosen, settings=settings, callback=bar.update)
-    if certificate and result.certificate is not None:
-        result.certificate.write(certificate)
+    about = write_certificate(matrix, values, result, certificate)
     written = certificate if result.certificate is not None else None
     draw(matrix, result, plot, report)
     if json:
         emit_json(solve_document(matrix, result, written))
     else:
-        print_result(matrix, result, notes(values, result, certificate, plot, report))
+        print_result(matrix, result, notes(about, result, certificate, plot, report))
     if result.stop == "INTERRUPTED":
         raise typer.Exit(130)
     if not result.indices:
         raise typer.Exit(1)
 
 
+@opt.reads_table
 def certify(
     values: opt.Values,
     members: opt.Members,
@@ -105,6 +108,7 @@ def certify(
     delta: opt.Delta = None,
     certificate: CertificateFile = None,
     report: ReportFile = None,
+    form: opt.Form | None = None,
     json: opt.Json = False,
 ) -> None:
     """Prove what given members achieve.
@@ -116,17 +120,16 @@ def certify(
     if epsilon is not None and delta is not None:
         raise typer.BadParameter("give --epsilon or --delta, not both: the other one is found")
     check_outputs(certificate, None, report)
-    matrix = opt.read_values(values, id, rewards, cost, scale)
+    matrix = opt.read_values(values, id, rewards, cost, scale, form)
     chosen = opt.candidates(matrix, members, "--members") or []
     known = given(epsilon=epsilon, delta=delta) or {"epsilon": 0.0}
     result = palm_opt.certify(matrix, chosen, **known)
-    if certificate:
-        result.certificate.write(certificate)
+    about = write_certificate(matrix, values, result, certificate)
     draw(matrix, result, None, report)
     if json:
         emit_json(certify_document(matrix, result, certificate))
     else:
-        print_result(matrix, result, notes(values, result, certificate, None, report))
+        print_result(matrix, result, notes(about, result, certificate, None, report))
 
 
 def verify(
@@ -155,6 +158,7 @@ def verify(
         emit(str(verified))
 
 
+@opt.reads_table
 def frontier(
     values: opt.Values,
     rewards: opt.Rewards = None,
@@ -170,6 +174,7 @@ def frontier(
     seed: opt.Seed = None,
     threads: opt.Threads = None,
     plot: PlotFile = None,
+    form: opt.Form | None = None,
     json: opt.Json = False,
 ) -> None:
     """Show what each further member buys.
@@ -181,7 +186,7 @@ def frontier(
     check_outputs(None, plot, None)
     kind = vary or opt.Vary.DELTA
     opt.check_vary(kind, epsilon, delta)
-    matrix = opt.read_values(values, id, rewards, cost, scale)
+    matrix = opt.read_values(values, id, rewards, cost, scale, form)
     settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
     chosen = given(max_size=max_size, epsilon=epsilon, delta=delta, backend=backend)
     results = palm_opt.frontier(matrix, vary=kind.value, **chosen, settings=settings)
@@ -190,13 +195,21 @@ def frontier(
 
         write_frontier(plot, results, kind.value)
     if json:
-        emit_json({"vary": kind.value, "points": [point(result) for result in results]})
+        emit_json(
+            {
+                "vary": kind.value,
+                "rewards": matrix.rewards,
+                "scale": matrix.scale,
+                "points": [point(result) for result in results],
+            }
+        )
     else:
-        print_frontier(results, kind.value)
+        print_frontier(matrix, results, kind.value)
     if any(result.stop == "INTERRUPTED" for result in results):
         raise typer.Exit(130)
 
 
+@opt.reads_table
 def compare(
     values: opt.Values,
     rewards: opt.Rewards = None,
@@ -211,6 +224,7 @@ def compare(
     time_limit: opt.TimeLimit = None,
     seed: opt.Seed = None,
     threads: opt.Threads = None,
+    form: opt.Form | None = None,
     json: opt.Json = False,
 ) -> None:
     """Solve with every backend.
@@ -221,7 +235,7 @@ def compare(
     from palm_opt.solver.backends import backends as registered
     from palm_opt.solver.backends import load
 
-    matrix = opt.read_values(values, id, rewards, cost, scale)
+    matrix = opt.read_values(values, id, rewards, cost, scale, form)
     settings = palm_opt.Settings(**given(time_limit=time_limit, seed=seed, threads=threads))
     problem = given(
         epsilon=epsilon,

@@ -18,6 +18,7 @@ from palm_opt.solver.certify import certify
 from palm_opt.solver.frontier import frontier
 from palm_opt.solver.separation import regret
 from palm_opt.storage import fingerprint
+from palm_opt.tables.directions import meant
 from palm_opt.tables.samples import Samples
 from palm_opt.tables.values import ValueMatrix
 
@@ -67,7 +68,7 @@ def _values(portfolio: Portfolio) -> ValueMatrix:
     if not portfolio.has("values.csv"):
         raise StoreError(f"{path}: not listed in the manifest; there is nothing to report on")
     plain = all(pair == (0.0, 1.0) for pair in portfolio.ranges)
-    return ValueMatrix.read(path, "member", portfolio.rewards, None, "none" if plain else portfolio.ranges)
+    return ValueMatrix.read(path, "member", meant(portfolio.rewards), None, "none" if plain else portfolio.ranges)
 
 
 def _agrees(portfolio: Portfolio, what: str, claimed: Any, proved: Any) -> None:
@@ -94,7 +95,7 @@ def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
     names = [member.name for member in portfolio.members]
     if portfolio.has("certificate-statistical.json"):
         path = portfolio.path / "evaluation.parquet"
-        samples = Samples.read(path, ranges=portfolio.ranges, rewards=portfolio.rewards, scale="ranges")
+        samples = Samples.read(path, ranges=portfolio.ranges, rewards=meant(portfolio.rewards), scale="ranges")
         document = checker.read_certificate(portfolio.path / "certificate-statistical.json")
         checked = checker.check(document, samples.problem())
         found = {"epsilon": checked.epsilon, "delta": checked.delta, "reference": "pool"}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from palm_opt.errors import ProblemError
+from palm_opt.tables import grammar
 from palm_opt.tables.decimals import ceil_float, rational
 
 __all__ = ["Answers", "OracleError", "vector"]
@@ -126,10 +127,7 @@ class Answers:
 
 def vector(name: str, array: ArrayLike, d: int) -> NDArray[np.float64]:
     """A finite vector of length d."""
-    try:
-        result = np.array(array, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ProblemError(f"{name}: expected {d} numbers ({error})") from error
+    result = np.array(grammar.array(name, array, f"{d} numbers"), dtype=np.float64)
     if result.shape != (d,):
         raise ProblemError(f"{name}: expected shape ({d},), got {result.shape}")
     if not (np.abs(result) < _LARGEST).all():

@@ -18,6 +18,7 @@ from palm_opt.solver.cover import Pool
 from palm_opt.solver.exact import Weight
 from palm_opt.solver.quality import assemble, at_least, at_most, check_quality, games, prove_quality
 from palm_opt.tables.decimals import ceil_float
+from palm_opt.tables.directions import meant
 from palm_opt.tables.samples import Samples
 from palm_opt.tables.scores import RewardTable
 from palm_opt.tables.values import ValueMatrix
@@ -158,11 +159,12 @@ def read_subject(path: str | Path, document: checker.Document) -> checker.Subjec
         return checker.read_subject(path, document)
     subject, rewards = document["subject"], document["subject"]["rewards"]
     if document["kind"] == "statistical":
-        return Samples.read(path, (0.0, 1.0), rewards).problem()  # nothing is clipped in it
+        return Samples.read(path, (0.0, 1.0), meant(rewards)).problem()  # nothing is clipped in it
     if document["kind"] == "exact":
-        values = ValueMatrix.read(path, id=subject["id"], rewards=rewards, cost=subject["cost"])
+        values = ValueMatrix.read(path, id=subject["id"], rewards=meant(rewards), cost=subject["cost"])
         return dataclasses.replace(values.problem(), scale=document["scale"])
     if subject["type"] == "scores":
         columns = {"prompt": subject["prompt"], "log_weight": subject["log_weight"]}
-        return dataclasses.replace(RewardTable.read(path, rewards, **columns).problem(), scale=document["scale"])
+        table = RewardTable.read(path, meant(rewards), **columns)
+        return dataclasses.replace(table.problem(), scale=document["scale"])
     raise ProblemError(f"{path}: answers are checked against a CSV file; export this one first")

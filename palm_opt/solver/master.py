@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from palm_opt import checker
 from palm_opt.arguments import integer
@@ -24,7 +23,7 @@ from palm_opt.solver.exact import Weight, integer_weight
 from palm_opt.tables.decimals import rational
 from palm_opt.tables.values import ValueMatrix
 
-__all__ = ["certificate_weights", "formulate", "master", "mps", "read_weights"]
+__all__ = ["certificate_weights", "formulate", "master", "mps"]
 
 _LONGEST = 200  #: letters of a column's name: some readers refuse names of 256 and lines of 1,024
 
@@ -132,15 +131,6 @@ def _safe(names: Sequence[str]) -> list[str]:
         taken.add(own)
         result.append(own)
     return result
-
-
-def read_weights(path: str | Path, values: ValueMatrix) -> NDArray[np.float64]:
-    """Weights from a CSV file with one column a reward (a leading "-" of the reward's name left out)."""
-    plain = [name.removeprefix("-") for name in values.rewards]
-    weights = ValueMatrix.read(path, rewards=plain).raw
-    for i in np.flatnonzero((weights < 0).any(axis=1) | ~weights.any(axis=1))[:1]:
-        raise ProblemError(f"{path}: weight {i} is {weights[i].tolist()}, expected numbers >= 0, not all 0")
-    return weights
 
 
 def certificate_weights(document: checker.Document) -> list[Weight]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from palm_opt import checker
 from palm_opt.arguments import integer, items, refusal, repeated
 from palm_opt.errors import ProblemError
+from palm_opt.tables import grammar
 from palm_opt.tables import samples_files as files
 from palm_opt.tables.decimals import rational
+from palm_opt.tables.reading import File, Format
 from palm_opt.tables.samples_files import Ranges
 from palm_opt.tables.values import ValueMatrix
+from palm_opt.tables.writing import csv_lines
 
 __all__ = ["Samples"]
 
@@ -44,6 +45,7 @@ class Samples:
     ----------
     means : (prompts, candidates, d) clipped, scaled, averaged over generations.
     clipped : number of clipped entries by name of the reward.
+    plain : whether a checker reads the same from the file that was read, as it stands; else from `to_csv`.
 
     Raises
     ------
@@ -60,13 +62,10 @@ class Samples:
         prompts: Iterable[Any] | None = None,
         scale: str = "none",
     ) -> None:
-        array = _numbers(rewards)
-        m, n, d = array.shape[0], array.shape[1], array.shape[-1]
-        generations = array.shape[2] if array.ndim == 4 else 1
+        given = _numbers(rewards)
+        m, n, d = given.shape[0], given.shape[1], given.shape[-1]
         self._fill(
-            array.reshape(-1, d),
-            np.repeat(np.arange(m), n * generations),
-            np.tile(np.repeat(np.arange(n), generations), m),
+            **files.flatten(given),
             names=range(n) if names is None else names,
             prompts=range(m) if prompts is None else prompts,
             clusters=clusters,
@@ -86,7 +85,9 @@ class Samples:
         rewards: Iterable[str],
         ranges: Ranges,
         scale: str,
+        plain: bool = False,
     ) -> None:
+        self.plain = plain
         self.names = _labels("names", names, int(candidate_of.max()) + 1, "candidate")
         self.prompts = _labels("prompts", prompts, int(prompt_of.max()) + 1, "prompt")
         self.rewards = _labels("reward_names", rewards, rows.shape[1], "reward")
@@ -248,29 +249,36 @@ class Samples:
             "cluster": self.clusters is not None,
         }
 
-    def to_csv(self) -> str:
-        """The rewards as given, one row a generation, with round-trip floats: the file that the checker reads."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
+    def csv_lines(self) -> Iterator[str]:
+        """The rows as given, one row a generation, with round-trip floats: the file that the checker reads."""
         cluster = [] if self.clusters is None else ["cluster"]
-        writer.writerow(["prompt", "candidate", *cluster, *self.rewards])
-        for p, i, row in zip(self.prompt_of.tolist(), self.candidate_of.tolist(), self.rows.tolist(), strict=True):
-            of = [] if self.clusters is None else [self.clusters[p]]
-            writer.writerow([self.prompts[p], self.names[i], *of, *map(repr, row)])
-        return stream.getvalue()
+        of = [[name] for name in self.clusters or ()] or [[]] * len(self.prompts)
+        rows = zip(self.prompt_of.tolist(), self.candidate_of.tolist(), self.rows.tolist(), strict=True)
+        cells = ([self.prompts[p], self.names[i], *of[p], *row] for p, i, row in rows)
+        return csv_lines(["prompt", "candidate", *cluster, *self.rewards], cells)
+
+    def to_csv(self) -> str:
+        """`csv_lines` as one text."""
+        return "".join(self.csv_lines())
 
     @classmethod
     def read(
         cls,
-        path: str | Path,
+        path: str | Path | File,
         ranges: Ranges | None = None,
         rewards: Sequence[str] | None = None,
         prompt: str = "prompt",
         candidate: str | None = None,
         cluster: str | None = None,
         scale: str = "none",
+        *,
+        wide: bool = False,
+        missing: str = "error",
+        header: bool = True,
+        separator: str | None = None,
+        decimal: str = ".",
     ) -> Samples:
-        """Read a long .parquet or .csv table, one row a generation, or an .npz file.
+        """Read a long .parquet, .csv or .tsv table, one row a generation, a wide one, or an .npz file; "-" is stdin.
 
         Parameters
         ----------
@@ -279,32 +287,35 @@ class Samples:
             and `kl` (log-ratios are not bounded).
         prompt, candidate, cluster : columns of names. By default the candidate is in the first of `candidate`,
             `member` and `policy`, and the cluster in `cluster` if the file has it.
+        wide : the table has one row for each prompt and reward, which the column `reward` names, and one column a
+            candidate (every numeric column but the prompt, reward and cluster). Without the column `reward` it is about
+            one reward, which `rewards` names.
+        missing : "error" refuses gaps, "drop" leaves out the candidates that have one or did not answer every prompt,
+            "worst" counts a gap as the low end of its reward's range. The last two warn.
+        header, separator, decimal : of a CSV file, as in `ValueMatrix.read`.
 
+        A name that says that lower is better (cost, latency, ...) needs a "+" before it, or its column to be negated.
         An .npz file has `rewards` as in the constructor and optionally `names`, `reward_names`, `prompts`, `clusters`
         and `ranges`. `evaluation.parquet` of a portfolio directory is such a table.
         """
-        path = Path(path)
-        suffix = path.suffix.lower()
-        if suffix not in (".parquet", ".csv", ".npz"):
-            raise ProblemError(f"{path}: expected a .parquet, .csv or .npz file")
-        if not path.is_file():
-            raise ProblemError(f"{path}: no such file")
+        file, form = File.find(path), Format(missing, header, separator, decimal)
+        if file.kind == "npz":
+            found = files.read_arrays(file, rewards)
+        elif wide:
+            found = files.read_wide(file, form, rewards, prompt, cluster)
+        else:
+            found = files.read_long(file, form, rewards, prompt, candidate, cluster)
+        declared = found.pop("ranges", None)
         try:
-            if suffix == ".npz":
-                return cls(**files.read_npz(path, ranges, rewards), scale=scale)
-            read = files.read_parquet if suffix == ".parquet" else files.read_csv
-            long = read(path, rewards, prompt, candidate, cluster)
-            return cls._from_long(long, _needed(ranges), scale)
+            if ranges is None and declared is None:
+                raise ProblemError("ranges: expected the declared bounds of each reward, (low, high)")
+            pairs = _ranges(declared if ranges is None else ranges, found["rows"].shape[1])
+            if missing != "error":
+                found = files.without_gaps(file.name, missing, found, [low for low, _ in pairs])
+            made = cls.__new__(cls)
+            made._fill(**{**found, "plain": found["plain"] and file.name != "stdin"}, ranges=pairs, scale=scale)
         except ProblemError as error:
-            text = str(error)
-            raise ProblemError(text if text.startswith(str(path)) else f"{path}: {text}") from None
-        except Exception as error:  # zipfile, zlib, numpy and pyarrow raise what they like over a damaged file
-            raise ProblemError(f"{path}: cannot be read as {suffix[1:]}: {' '.join(str(error).split())}") from error
-
-    @classmethod
-    def _from_long(cls, long: Mapping[str, Any], ranges: Ranges, scale: str) -> Samples:
-        made = cls.__new__(cls)
-        made._fill(**long, ranges=ranges, scale=scale)
+            raise ProblemError(str(error) if str(error).startswith(file.name) else f"{file.name}: {error}") from None
         return made
 
 
@@ -320,17 +331,8 @@ def _selects(names: Sequence[str], share: float, seed: int) -> NDArray[np.bool_]
     )
 
 
-def _needed(ranges: Ranges | None) -> Ranges:
-    if ranges is None:
-        raise ProblemError("ranges: expected the declared bounds of each reward, (low, high)")
-    return ranges
-
-
 def _numbers(rewards: ArrayLike) -> Array:
-    try:
-        array = np.array(rewards, dtype=np.float64, order="C", copy=True)  # None becomes NaN
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ProblemError(f"rewards: expected an array of numbers: {error}") from error
+    array = np.array(grammar.array("rewards", rewards), dtype=np.float64, order="C", copy=True)  # None becomes NaN
     if array.ndim not in (3, 4) or 0 in array.shape:
         raise ProblemError(
             "rewards: expected shape (prompts, candidates, d) or (prompts, candidates, generations, d),"

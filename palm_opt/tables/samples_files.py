@@ -1,9 +1,8 @@
-"""Reading the long tables of `palm_opt.Samples`: one row a generation."""
+"""Reading the samples of `palm_opt.Samples`: long tables with one row a generation, wide ones, and arrays."""
 
 from __future__ import annotations
 
-import csv
-import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,201 +10,227 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.arguments import choices, repeated
-from palm_opt.errors import ProblemError
-from palm_opt.storage import lines
+from palm_opt.arguments import counted
+from palm_opt.errors import ProblemError, TableWarning
+from palm_opt.tables.directions import choose
+from palm_opt.tables.npz import npz_names, read_npz, texts
+from palm_opt.tables.opening import open_table
+from palm_opt.tables.reading import LARGEST, Batch, File, Format, Gaps, Table
 
-__all__ = ["Ranges", "holds_samples", "read_csv", "read_npz", "read_parquet"]
+__all__ = ["Ranges", "flatten", "holds_samples", "read_arrays", "read_long", "read_wide", "without_gaps"]
 
 Ranges = tuple[float, float] | Sequence[tuple[float, float]]
 
 _CANDIDATE = ("candidate", "member", "policy")  # columns of candidates that are known by name
 _NO_REWARDS = ("prompt", "generation", "cluster", "kl", *_CANDIDATE)
-_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
 
 
-def holds_samples(path: Path) -> bool:
+def holds_samples(path: str | Path | File, form: Format | None = None) -> bool:
     """Whether a file looks like samples: columns `prompt` and of candidates, or an array `rewards` and no `values`."""
-    suffix = path.suffix.lower()
-    if not path.is_file():
-        return False
     try:
-        if suffix == ".npz":
-            with np.load(path, allow_pickle=False) as data:
-                return "rewards" in data and "values" not in data and data["rewards"].ndim in (3, 4)
-        if suffix == ".parquet":
-            import pyarrow.parquet as parquet
-
-            header = parquet.read_schema(path).names
-        else:
-            with path.open(newline="", encoding="utf-8-sig") as stream:
-                header = next(csv.reader(lines(stream, path)), [])
-    except (OSError, ValueError, csv.Error):
+        file = File.find(path)
+        if file.kind == "npz":
+            names = npz_names(file.handle, file.name)
+            if "rewards" not in names or "values" in names:
+                return False
+            return read_npz(file.handle, file.name, ("rewards",), (), LARGEST, "too large")["rewards"].ndim in (3, 4)
+        header = open_table(file, form or Format()).header
+    except ProblemError:
         return False
     return "prompt" in header and any(name in header for name in _CANDIDATE)
 
 
-def read_npz(path: Path, ranges: Ranges | None, rewards: Sequence[str] | None) -> dict[str, Any]:
-    """Arguments of `Samples` from arrays."""
-    with np.load(path, allow_pickle=False) as data:
-        if "rewards" not in data:
-            raise ProblemError(
-                f"{path}: expected an array 'rewards' of shape (prompts, candidates, d), found {sorted(data)}"
-            )
-        found: dict[str, Any] = {"rewards": data["rewards"]}
-        for key in ("names", "reward_names", "prompts", "clusters"):
-            if key in data:
-                found[key] = data[key].tolist()
-        if ranges is None and "ranges" in data:
-            ranges = [(float(low), float(high)) for low, high in data["ranges"]]
-    if ranges is None:
-        raise ProblemError(f"{path}: ranges: expected the declared bounds of each reward, (low, high)")
-    if rewards is not None:
-        have = [str(name) for name in found.get("reward_names", ())]
-        for name in rewards:
-            if name not in have:
-                raise ProblemError(f"{path}: no reward {name!r}; {choices(name, have)}")
-        found["rewards"] = found["rewards"][..., [have.index(name) for name in rewards]]
-        found["reward_names"] = list(rewards)
-    return {**found, "ranges": ranges}
-
-
-def read_parquet(
-    path: Path, rewards: Sequence[str] | None, prompt: str, candidate: str | None, cluster: str | None
-) -> dict[str, Any]:
-    """The long table in a Parquet file."""
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    file = parquet.ParquetFile(path)
-    schema = file.schema_arrow
-    keys = _keys(path, schema.names, prompt, candidate, cluster)
-    numeric = [
-        field.name for field in schema if pyarrow.types.is_floating(field.type) or pyarrow.types.is_integer(field.type)
-    ]
-    wanted = _wanted(path, schema.names, numeric, keys, rewards)
-    table = file.read(columns=[*dict.fromkeys([*keys.values(), *wanted])])
-    columns = {name: _codes(path, table.column(column), column) for name, column in keys.items()}
-    rows = np.empty((table.num_rows, len(wanted)))
-    for k, name in enumerate(wanted):
-        rows[:, k] = table.column(name).to_numpy().astype(np.float64)  # a missing number becomes NaN
-    return _long(path, columns, rows, wanted)
-
-
-def read_csv(
-    path: Path, rewards: Sequence[str] | None, prompt: str, candidate: str | None, cluster: str | None
-) -> dict[str, Any]:
-    """The long table in a CSV file."""
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(lines(stream, path), strict=True)
-        try:
-            header = next((row for row in reader if row), None)
-            if header is None:
-                raise ProblemError(f"{path}: empty, expected a header line and at least one row")
-            keys = _keys(path, header, prompt, candidate, cluster)
-            wanted = _wanted(path, header, header, keys, rewards)
-            at = {name: header.index(column) for name, column in keys.items()}
-            places = [header.index(name) for name in wanted]
-            labels: dict[str, list[str]] = {name: [] for name in keys}
-            numbers: list[float] = []
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise ProblemError(
-                        f"{path}, line {reader.line_num}: {len(row)} cells, expected {len(header)} as in the header"
-                    )
-                for name, place in at.items():
-                    labels[name].append(row[place])
-                for name, place in zip(wanted, places, strict=True):
-                    if not _NUMBER.fullmatch(row[place]):
-                        who = ", ".join(f"{key} {row[at[key]]!r}" for key in ("prompt", "candidate"))
-                        raise ProblemError(
-                            f"{path}, line {reader.line_num}: {row[place]!r} in column {name!r} ({who}), expected a"
-                            " finite number"
-                        )
-                    numbers.append(float(row[place]))
-        except csv.Error as error:
-            raise ProblemError(f"{path}, line {reader.line_num}: {error}") from error
-        except UnicodeDecodeError as error:
-            raise ProblemError(f"{path}: not UTF-8 text: {error}") from error
-    columns = {name: _numbered(cells) for name, cells in labels.items()}
-    return _long(path, columns, np.array(numbers).reshape(-1, len(wanted)), wanted)
-
-
-def _keys(path: Path, header: Sequence[str], prompt: str, candidate: str | None, cluster: str | None) -> dict[str, str]:
-    """The columns of names by what they name; `cluster` only where there is one."""
-    twice = repeated(header)
-    if twice is not None:
-        raise ProblemError(f"{path}: column {twice!r} occurs twice")
-    if candidate is None:
-        candidate = next((name for name in _CANDIDATE if name in header), _CANDIDATE[0])
-    if cluster is None and "cluster" in header:
-        cluster = "cluster"
-    keys = {"prompt": prompt, "candidate": candidate} | ({} if cluster is None else {"cluster": cluster})
-    for what, column in keys.items():
-        if column not in header:
-            raise ProblemError(f"{path}: no column {column!r} of {what}s; {choices(column, header)}")
-    return keys
-
-
-def _wanted(
-    path: Path, header: Sequence[str], numeric: Sequence[str], keys: dict[str, str], rewards: Sequence[str] | None
-) -> list[str]:
-    """The reward columns."""
-    if rewards is None:
-        found = [name for name in numeric if name not in _NO_REWARDS and name not in keys.values()]
-        if not found:
-            raise ProblemError(f"{path}: no numeric columns of rewards; it has {', '.join(header)}")
-        return found
-    for name in rewards:
-        if name not in header:
-            raise ProblemError(f"{path}: no column {name!r}; {choices(name, header)}")
-        if name not in numeric:
-            raise ProblemError(f"{path}: column {name!r} has no numbers")
-    return list(rewards)
-
-
-def _long(
-    path: Path, columns: dict[str, tuple[NDArray[np.int64], list[str]]], rows: NDArray[np.float64], names: list[str]
-) -> dict[str, Any]:
-    """The arguments of the long table."""
-    if len(rows) == 0:
-        raise ProblemError(f"{path}: expected at least one row below the header, found none")
-    prompt_of, prompts = columns["prompt"]
-    clusters = None
-    if "cluster" in columns:
-        of, labels = columns["cluster"]
-        first = np.full(len(prompts), len(labels))
-        np.minimum.at(first, prompt_of, of)
-        for row in np.flatnonzero(of != first[prompt_of])[:1]:
-            raise ProblemError(f"{path}: prompt {prompts[prompt_of[row]]!r} is in more than one cluster")
-        clusters = [labels[c] for c in first]
+def flatten(array: NDArray[np.float64]) -> dict[str, Any]:
+    """Rows, and the prompt and candidate of each, of an array (prompts, candidates, [generations,] d)."""
+    m, n = array.shape[:2]
+    generations = array.shape[2] if array.ndim == 4 else 1
     return {
-        "rows": rows,
-        "prompt_of": prompt_of,
-        "candidate_of": columns["candidate"][0],
-        "names": columns["candidate"][1],
-        "prompts": prompts,
-        "clusters": clusters,
-        "rewards": names,
+        "rows": array.reshape(-1, array.shape[-1]),
+        "prompt_of": np.repeat(np.arange(m), n * generations),
+        "candidate_of": np.tile(np.repeat(np.arange(n), generations), m),
     }
 
 
-def _codes(path: Path, column: Any, name: str) -> tuple[NDArray[np.int64], list[str]]:
-    """The codes and labels of a column of names, numbered as they appear."""
-    import pyarrow
+def read_arrays(file: File, rewards: Sequence[str] | None) -> dict[str, Any]:
+    """What samples are made of, from arrays; also the declared `ranges`, if there are any."""
+    labels = ("names", "reward_names", "prompts", "clusters")
+    larger = f"more than {LARGEST} bytes once unpacked"
+    data = read_npz(file.handle, file.name, ("rewards", "ranges"), labels, LARGEST, larger)
+    if "rewards" not in data:
+        have = sorted(npz_names(file.handle, file.name))
+        raise ProblemError(f"{file.name}: expected an array 'rewards' of shape (prompts, candidates, d), found {have}")
+    array = np.array(data["rewards"], dtype=np.float64)
+    if array.ndim not in (3, 4) or 0 in array.shape:
+        raise ProblemError(
+            f"{file.name}: rewards: expected shape (prompts, candidates, [generations,] d), got {array.shape}"
+        )
+    known = texts(data.get("reward_names")) or [f"r{k + 1}" for k in range(array.shape[-1])]
+    if len(known) == array.shape[-1]:
+        wanted = choose(file.name, known, rewards, signed=False, noun="reward")
+        array = array[..., [known.index(name) for name in wanted]]
+    else:
+        wanted = known  # refused where the samples are made
+    ranges = data.get("ranges")
+    if ranges is not None and (ranges.ndim != 2 or ranges.shape[1] != 2):
+        raise ProblemError(f"{file.name}: ranges: expected shape (d, 2), got {ranges.shape}")
+    return {
+        **flatten(array),
+        "names": texts(data.get("names")) or range(array.shape[1]),
+        "prompts": texts(data.get("prompts")) or range(array.shape[0]),
+        "clusters": texts(data.get("clusters")),
+        "rewards": wanted,
+        "ranges": None if ranges is None else [(float(low), float(high)) for low, high in ranges],
+        "plain": True,
+    }
 
-    if column.null_count:
-        row = column.is_null().to_numpy().argmax()
-        raise ProblemError(f"{path}, row {row}: column {name!r} is empty")
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    encoded = column.combine_chunks().dictionary_encode()
-    return encoded.indices.to_numpy().astype(np.int64), [str(item) for item in encoded.dictionary.to_pylist()]
+
+def read_long(
+    file: File, form: Format, rewards: Sequence[str] | None, prompt: str, candidate: str | None, cluster: str | None
+) -> dict[str, Any]:
+    """What samples are made of, from a long table."""
+    table = open_table(file, form)
+    if candidate is None:
+        candidate = next((name for name in _CANDIDATE if name in table.header), _CANDIDATE[0])
+        if candidate not in table.header and prompt in table.header:
+            try:
+                table.find("candidate", candidate, " of candidates")
+            except ProblemError as error:
+                raise ProblemError(f"{error}; --wide (wide=True) reads one column a candidate") from None
+    roles = _roles(table, prompt, cluster, {"candidate": candidate})
+    others = [name for name in table.header if name in (*_NO_REWARDS, *roles.values()) or name not in table.numeric]
+    if rewards is None and len(others) == len(table.header):
+        raise ProblemError(f"{table.source}: no numeric columns of rewards; it has {', '.join(table.header[:12])}")
+    wanted = choose(table.source, table.header, rewards, others, signed=False)
+    _refuse_negated(table.source, wanted)
+    gaps = Gaps(table.source)
+    found = table.collect(roles, wanted, gaps)
+    if form.missing == "error":
+        gaps.refuse()
+    standard = ["prompt", "candidate", *(["cluster"] if "cluster" in roles else [])]
+    usual = (
+        list(roles.values()) == standard if file.kind == "csv" else not {prompt, candidate} - {"prompt", *_CANDIDATE}
+    )
+    return {
+        "rows": found.numbers,
+        "prompt_of": found.codes["prompt"],
+        "candidate_of": found.codes["candidate"],
+        "names": table.names("candidate"),
+        "prompts": table.names("prompt"),
+        "clusters": _clusters(table, found),
+        "rewards": wanted,
+        "plain": usual and _plain(file, form),
+    }
 
 
-def _numbered(cells: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
-    place: dict[str, int] = {}
-    codes = [place.setdefault(cell, len(place)) for cell in cells]
-    return np.array(codes, dtype=np.int64), list(place)
+def read_wide(
+    file: File, form: Format, rewards: Sequence[str] | None, prompt: str, cluster: str | None
+) -> dict[str, Any]:
+    """What samples are made of, from a wide table: a row a prompt and reward (column `reward`), a column a candidate.
+
+    Without the column `reward` it is about one reward, which `rewards` names.
+    """
+    table = open_table(file, form)
+    roles = _roles(table, prompt, cluster, {"reward": "reward"} if "reward" in table.header else {})
+    names = [name for name in table.numeric if name not in roles.values() and name not in ("generation", "kl")]
+    if not names:
+        raise ProblemError(f"{table.source}: no columns of candidates; it has {', '.join(table.header[:12])}")
+    gaps = Gaps(table.source)
+    found = table.collect(roles, names, gaps)
+    if form.missing == "error":
+        gaps.refuse()
+    known = table.names("reward") if "reward" in roles else ["reward"] if rewards is None else [*rewards][:1]
+    wanted = choose(table.source, [name.removeprefix("+") for name in known], rewards, signed=False)
+    _refuse_negated(table.source, wanted)
+    m, d = len(table.names("prompt")), len(known)
+    cell = found.codes["prompt"] * d + (found.codes["reward"] if "reward" in roles else 0)
+    times = np.bincount(cell, minlength=m * d)
+    for i in np.flatnonzero(times[cell] > 1)[1:2].tolist():
+        raise ProblemError(f"{found.place(i)}: a second row of its prompt and reward: generations need a long table")
+    for at in np.flatnonzero(times == 0)[:1].tolist():
+        asked, name = table.names("prompt")[at // d], known[at % d]
+        raise ProblemError(f"{table.source}: no row for prompt {asked[:60]!r} and reward {name!r}")
+    array = np.empty((m * d, len(names)))
+    array[cell] = found.numbers
+    places = [[name.removeprefix("+") for name in known].index(name) for name in wanted]
+    return {
+        **flatten(np.ascontiguousarray(array.reshape(m, d, len(names)).transpose(0, 2, 1)[..., places])),
+        "names": names,
+        "prompts": table.names("prompt"),
+        "clusters": _clusters(table, found),
+        "rewards": wanted,
+        "plain": False,
+    }
+
+
+def _refuse_negated(source: str, wanted: Sequence[str]) -> None:
+    for name in wanted:
+        if name.startswith("-"):
+            raise ProblemError(
+                f"{source}: reward {name!r}: higher is better in samples; negate the numbers and the range"
+            )
+
+
+def _plain(file: File, form: Format) -> bool:
+    """Whether the file is read the same without any option."""
+    if file.name == "stdin" or form.missing != "error":
+        return False
+    return file.kind != "csv" or (form.plain and file.name[-4:].lower() != ".tsv")
+
+
+def _roles(table: Table, prompt: str, cluster: str | None, more: dict[str, str]) -> dict[str, str]:
+    """The columns of names by what they name; `cluster` only where there is one."""
+    if cluster is None and "cluster" in table.header:
+        cluster = "cluster"
+    roles = {"prompt": prompt, **more} | ({} if cluster is None else {"cluster": cluster})
+    return {role: table.find(role, column, f" of {role}s") for role, column in roles.items()}
+
+
+def _clusters(table: Table, found: Batch) -> list[str] | None:
+    """The cluster of each prompt; a prompt in two is refused."""
+    if "cluster" not in found.codes:
+        return None
+    prompt_of, of = found.codes["prompt"], found.codes["cluster"]
+    labels, prompts = table.names("cluster"), table.names("prompt")
+    first = np.full(len(prompts), len(labels))
+    np.minimum.at(first, prompt_of, of)
+    for row in np.flatnonzero(of != first[prompt_of])[:1]:
+        raise ProblemError(f"{table.source}: prompt {prompts[prompt_of[row]]!r} is in more than one cluster")
+    return [labels[c] for c in first]
+
+
+def without_gaps(source: str, missing: str, found: dict[str, Any], low: Sequence[float]) -> dict[str, Any]:
+    """Samples whose candidates with a gap (or without an answer to a prompt) are left out; or the gaps filled.
+
+    low : the declared lower end of each reward's range: it is what "worst" puts in a gap, whatever the other rows say.
+    """
+    rows, names, candidate_of = found["rows"], list(found["names"]), found["candidate_of"]
+    gaps = np.isnan(rows)
+    if missing == "worst":
+        if not gaps.any():
+            return found
+        said = f"{counted(int(gaps.sum()), 'gap')} taken for the low end of the reward's range"
+        warnings.warn(f"{source}: {said}", TableWarning, stacklevel=3)
+        return {**found, "rows": np.where(gaps, low, rows), "plain": False}
+    m, n = len(found["prompts"]), len(names)
+    answered = np.zeros((m, n), dtype=bool)
+    answered[found["prompt_of"], candidate_of] = True
+    bad: NDArray[np.bool_] = np.logical_not(answered.all(axis=0))
+    bad[np.unique(candidate_of[gaps.any(axis=1)])] = True
+    if not bad.any():
+        return found
+    if bad.all():
+        raise ProblemError(f"{source}: every candidate has a gap; --missing worst keeps them (missing=)")
+    dropped = [str(names[i]) for i in np.flatnonzero(bad)]
+    shown = ", ".join(dropped[:12]) + (f" and {len(dropped) - 12} more" if len(dropped) > 12 else "")
+    warnings.warn(
+        f"{source}: left out for their gaps, {len(dropped)} of {n} candidates: {shown}", TableWarning, stacklevel=3
+    )
+    keep, place = ~bad[candidate_of], np.cumsum(~bad) - 1
+    return {
+        **found,
+        "rows": rows[keep],
+        "prompt_of": found["prompt_of"][keep],
+        "candidate_of": place[candidate_of[keep]],
+        "names": [name for name, gone in zip(names, bad.tolist(), strict=True) if not gone],
+        "plain": False,
+    }

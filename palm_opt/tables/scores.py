@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,12 +15,16 @@ from palm_opt import checker
 from palm_opt.arguments import items
 from palm_opt.errors import ProblemError
 from palm_opt.tables import scales
+from palm_opt.tables.grammar import array
+from palm_opt.tables.reading import File, Format
 from palm_opt.tables.scales import Scale
-from palm_opt.tables.scores_files import Arrays, Columns, Rows, Source, read_csv, read_npz, read_parquet
+from palm_opt.tables.scores_files import Arrays, Columns, Rows, Source, read_arrays, read_long
 from palm_opt.tables.values import _check_labels
+from palm_opt.tables.writing import csv_lines
 
 __all__ = ["Block", "RewardTable"]
 
+_EXPECTED = "numbers, (prompts, responses, d) or one (n, d) a prompt"
 BLOCK_ROWS = 16_384  #: responses in a block, but at least one prompt
 
 
@@ -62,6 +65,7 @@ class RewardTable:
     counts : (prompts,) number of responses of each prompt.
     scale : "none" or the d pairs (low, high) in use.
     prompt_column, log_weight_column : their names in a long table.
+    plain : whether a checker reads the same from the file that was read, as it stands; else from `csv_lines`.
 
     Raises
     ------
@@ -88,15 +92,19 @@ class RewardTable:
     @classmethod
     def read(
         cls,
-        path: str | Path,
+        path: str | Path | File,
         rewards: Sequence[str] | None = None,
         prompt: str = "prompt",
         response: str | None = None,
         log_weight: str | None = None,
         scale: Scale = "none",
         memory: int = 2**30,
+        missing: str = "error",
+        header: bool = True,
+        separator: str | None = None,
+        decimal: str = ".",
     ) -> RewardTable:
-        """Read a .npz, .parquet or .csv file.
+        """Read a .npz, .parquet, .csv or .tsv file; "-" is stdin.
 
         npz: `rewards` (prompts, responses, d), or (rows, d) with `counts` (prompts,); optional `log_weights` of the
         same shape without the last axis, `dims` (names of the rewards), `prompt_ids`, `responses`. Stored without
@@ -106,43 +114,37 @@ class RewardTable:
 
         Parameters
         ----------
-        rewards : reward columns, a leading "-" for those to negate; None: all but the other columns named here.
+        rewards : reward columns, a leading "-" for those to negate; None: all but the other columns named here. Signs
+            and names that say that lower is better are treated as in `ValueMatrix.read`.
         prompt, response, log_weight : column names; None: "response" and "log_weight" where they exist. The column of
             responses is not read.
         scale : as for the class.
         memory : bytes. Larger Parquet files stay on the disk and are read in batches on every pass; other larger
             files are refused.
+        missing : "error" refuses gaps, "drop" leaves out the responses that have one, "worst" counts a gap as the worst
+            of its column over the rest. The last two warn.
+        header, separator, decimal : of a CSV file, as in `ValueMatrix.read`.
         """
-        path = Path(path)
-        suffix = path.suffix.lower()
-        if suffix not in (".npz", ".parquet", ".csv"):
-            raise ProblemError(f"{path}: expected a .npz, .parquet or .csv file")
-        if not path.is_file():
-            raise ProblemError(f"{path}: no such file")
+        file = File.find(path)
+        form = Format(missing, header, separator, decimal)
         if rewards is not None:
             rewards = [str(name) for name in items("rewards", rewards, "a sequence of column names")]
-        plain = None if rewards is None else tuple(name.removeprefix("-") for name in rewards)
-        try:
-            if suffix == ".npz":
-                source = read_npz(path, plain, memory)
-            else:
-                columns = Columns(plain, prompt, response, log_weight)
-                source = (read_csv if suffix == ".csv" else read_parquet)(path, columns, memory)
-        except OSError as error:
-            raise ProblemError(f"{path}: cannot be read: {error}") from error
+        if file.kind == "npz":
+            source = read_arrays(file, form, rewards, memory)
+        else:
+            source = read_long(file, form, Columns(rewards, prompt, response, log_weight), memory)
         table = cls.__new__(cls)
         try:
-            signed = source.rewards if rewards is None else tuple(rewards)
-            table._set(dataclasses.replace(source, rewards=signed), scale)
+            table._set(source, scale)
         except ProblemError as error:
-            raise ProblemError(f"{path}: {error}") from None
+            raise ProblemError(f"{file.name}: {error}") from None
         return table
 
     def _set(self, source: Source, scale: Scale) -> None:
         """Check everything in one pass over the rows."""
         self.counts = _counts(source)
         self._rows: Rows = source.rows
-        self._prompts, self.responses = source.prompts, source.responses
+        self._prompts, self.responses, self.plain = source.prompts, source.responses, source.plain
         self.prompt_column, self.log_weight_column = source.prompt_column, source.log_weight_column
         self._low, self._high, self._surprise, self.weighted = _survey(source.rows, self.counts, self._bounds())
         d = len(self._low)
@@ -191,8 +193,12 @@ class RewardTable:
     @property
     def largest(self) -> float:
         """Largest |scaled reward| of the table."""
-        ends = self._scaled(np.stack([self._low, self._high]))
-        return float(np.abs(ends).max())
+        return float(np.abs(self.ends).max())
+
+    @property
+    def ends(self) -> NDArray[np.float64]:
+        """(2, d) the least and the largest of each reward, after sign and scale."""
+        return np.sort(self._scaled(np.stack([self._low, self._high])), axis=0)
 
     @property
     def surprise(self) -> float:
@@ -246,22 +252,17 @@ class RewardTable:
 
         Numbers are those of the file, before sign and scale. It is what the standalone checker reads.
         """
-        import csv
-        import io
-
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
         extra = [self.log_weight_column] if self.weighted else []
-        writer.writerow([self.prompt_column, "response", *(name.removeprefix("-") for name in self.rewards), *extra])
+        header = [self.prompt_column, "response", *(name.removeprefix("-") for name in self.rewards), *extra]
+        return csv_lines(header, self._cells())
+
+    def _cells(self) -> Iterator[list[Any]]:
         names = ((x, y) for x, count in zip(self.prompts, self.counts.tolist(), strict=True) for y in range(count))
         for scores, weights in self.raw():
             for i, row in enumerate(scores.tolist()):
                 x, y = next(names)
-                last = [] if weights is None else [repr(float(weights[i]))]
-                writer.writerow([x, y if self.responses is None else self.responses[y], *map(repr, row), *last])
-            yield stream.getvalue()
-            stream.seek(0)
-            stream.truncate()
+                last = [] if weights is None else [float(weights[i])]
+                yield [x, y if self.responses is None else self.responses[y], *row, *last]
 
     def _cuts(self, rows: int) -> NDArray[np.int64]:
         """Numbers of the prompts at which blocks of about `rows` rows begin, and their number at the end."""
@@ -299,22 +300,15 @@ def _around(number: float, sign: float) -> tuple[float, float]:
 def _flat(scores: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Rows (rows, d) and counts of dense or ragged scores."""
     parts: Any = scores
-    try:
-        if not isinstance(scores, np.ndarray) or scores.dtype == object:
-            parts = [np.asarray(part, dtype=np.float64) for part in scores]
-            if len({part.shape for part in parts}) <= 1:
-                parts = np.array(parts)
-        elif scores.dtype.kind not in "fiu":
-            raise TypeError(f"got {scores.dtype}")
-    except (TypeError, ValueError) as error:
-        raise ProblemError(
-            f"scores: expected numbers, (prompts, responses, d) or one (n, d) a prompt: {error}"
-        ) from None
+    if isinstance(scores, (list, tuple)) or (isinstance(scores, np.ndarray) and scores.dtype == object):
+        parts = [np.asarray(array("scores", part, _EXPECTED), dtype=np.float64) for part in scores]
+        if len({part.shape for part in parts}) <= 1:
+            parts = np.array(parts)
+    else:
+        parts = array("scores", scores, _EXPECTED)
     if isinstance(parts, np.ndarray):
         if parts.ndim != 3 or 0 in parts.shape:
             raise ProblemError(f"scores: expected shape (prompts, responses, d), none of them 0, got {parts.shape}")
-        if parts.dtype != np.float32:
-            parts = parts.astype(np.float64)
         return np.array(parts, order="C").reshape(-1, parts.shape[2]), np.full(len(parts), parts.shape[1])
     for x, part in enumerate(parts):
         if part.ndim != 2 or 0 in part.shape or part.shape[1] != parts[0].shape[-1]:
@@ -325,10 +319,8 @@ def _flat(scores: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 
 def _flat_weights(weights: Any, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    try:
-        parts = [np.asarray(part, dtype=np.float64) for part in weights]
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"log_weights: expected numbers, one a response: {error}") from None
+    expected = "numbers, one a response"
+    parts = [np.asarray(array("log_weights", part, expected), dtype=np.float64) for part in weights]
     if len(parts) != len(counts):
         raise ProblemError(f"log_weights: expected one row for each of {len(counts)} prompts, got {len(parts)}")
     for x, part in enumerate(parts):

@@ -80,8 +80,9 @@ def test_limits_end_with_one(scores: Path) -> None:
 
 def test_bad_input_is_one_line(scores: Path, tmp_path: Path) -> None:
     assert "no reward 'wit'" in refused("plan", scores, "--rewards", "safe,wit")
-    assert "beta: expected a finite number > 0" in refused("plan", scores, "--beta", "0")
-    assert "delta" in refused("plan", scores, "--delta", "-1")
+    assert "--rewards safe,helpful,-cost" in refused("plan", scores)  # a name that says that lower is better
+    assert "beta: expected a finite number > 0" in refused("plan", scores, "--rewards", "+", "--beta", "0")
+    assert "delta" in refused("plan", scores, "--rewards", "+", "--delta", "-1")
     assert "is a directory" in refused("plan", scores, "--plot", tmp_path)
     assert "expected a .npz, .parquet or .csv file" in refused("plan", tmp_path / "x.json")
     long = tmp_path / "long.csv"

@@ -129,7 +129,9 @@ def test_missing_numbers_are_refused_by_name(tmp_path: Path) -> None:
         palm.Samples([[[0.5], [None]]], (0, 1))  # type: ignore[list-item]
     table = {"prompt": ["x", "x"], "policy": ["a", "b"], "safe": [0.1, None]}
     parquet.write_table(pyarrow.table(table), tmp_path / "t.parquet")
-    with pytest.raises(palm.ProblemError, match=r"t\.parquet: rewards: prompt 'x', candidate 'b', reward"):
+    with pytest.raises(
+        palm.ProblemError, match=r"t\.parquet, row 1 \(prompt 'x', candidate 'b'\): None in column 'safe'"
+    ):
         palm.Samples.read(tmp_path / "t.parquet", (0, 1))
     for cell in ("nan", "inf", "", "0x1p3", "1_0", "1e999"):
         (tmp_path / "t.csv").write_text(f"prompt,candidate,safe\nx,a,0.5\nx,b,{cell}\n")
@@ -181,7 +183,7 @@ def test_bad_arrays_are_refused(array: object) -> None:
         ("prompt,candidate,safe\nx,a,1\ny,a,1\ny,b,1\n", "no row for prompt 'x' and candidate 'b'"),
         ("prompt,candidate,safe\nx,a,1\nx,b,1\ny,a,1\n", "no row for prompt 'y' and candidate 'b'"),
         ("prompt,candidate,cluster,safe\nx,a,k,1\nx,a,l,1\n", "prompt 'x' is in more than one cluster"),
-        ("prompt,candidate,safe\n,a,1\n", "prompts: entry 0 is empty"),
+        ("prompt,candidate,safe\n,a,1\n", "line 2: the prompt in column 'prompt' is empty"),
         ('prompt,candidate,safe\n"x,a,1\n', "line"),
     ],
 )
