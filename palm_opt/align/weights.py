@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt.align.recipe.declaration import Recipe
@@ -16,7 +17,7 @@ __all__ = ["weights_for"]
 
 
 def weights_for(source: Any, recipe: Recipe) -> NDArray[np.float64]:
-    """The weights of a plan (or plan.json) that was made for this recipe, or those that `palm_opt.tables.weights.read_weights` takes."""
+    """The weights of a plan (or plan.json) that was made for this recipe, or of anything that `read_weights` takes."""
     where = "plan"
     if isinstance(source, (str, Path)) and Path(source).suffix.lower() == ".json":
         where, source = str(source), Plan.read(source)

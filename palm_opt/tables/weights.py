@@ -37,8 +37,8 @@ def read_weights(source: Any, rewards: Sequence[str], normalise: bool = True) ->
         raise ProblemError(f"{where}: expected shape (k, {len(rewards)}), one column a reward, got {weights.shape}")
     for i in np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)).all(axis=1) | ~weights.any(axis=1))[:1].tolist():
         raise ProblemError(f"{where}, row {i}: expected numbers >= 0, not all 0, got {weights[i].tolist()}")
-    if normalise:
-        below = weights / weights.max(axis=1, keepdims=True)  # so that no sum overflows
-        off = np.abs(below.sum(axis=1, keepdims=True) * weights.max(axis=1, keepdims=True) - 1) > 1e-12
-        weights = np.where(off, below / below.sum(axis=1, keepdims=True), weights)
-    return weights + 0.0
+    with np.errstate(over="ignore"):
+        total = weights.sum(axis=1, keepdims=True)
+    for i in np.flatnonzero(np.isinf(total))[:1].tolist():
+        raise ProblemError(f"{where}, row {i}: too large to be summed")
+    return np.where(normalise & (np.abs(total - 1) > 1e-12), weights / total, weights) + 0.0

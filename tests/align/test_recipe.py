@@ -21,10 +21,10 @@ from palm_opt.align.recipe.listing import markdown, trl_markdown
 from palm_opt.align.recipe.reading import read_draft
 from palm_opt.align.recipe.settings import REQUIRED
 from palm_opt.align.training.setup import measuring_sha256, training_settings, training_sha256
-from palm_opt.align.weights import read_weights
 from palm_opt.checker import certificate as checker
 from palm_opt.errors import ProblemError, RecipeError
 from palm_opt.tables.samples import Samples
+from palm_opt.tables.weights import read_weights
 from tests.recipes import MINIMAL, write
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,10 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import palm_opt as palm
-from palm_opt.align.weights import read_weights
 from palm_opt.errors import StoreError
 from palm_opt.portfolio.store import check_directory
 from palm_opt.storage import atomic_path
+from palm_opt.tables.weights import read_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = "model,a,b\nx,1,0\ny,0,1\nz,0.6,0.6\n"
@@ -246,7 +246,7 @@ from palm_opt.align import Portfolio
 from palm_opt.align.measuring.prompts import read_rows
 from palm_opt.portfolio.journal import read_journal
 from palm_opt.align.recipe.reading import load_recipe
-from palm_opt.align.weights import read_weights
+from palm_opt.tables.weights import read_weights
 from palm_opt.statistics.looks import Ledger
 from palm_opt.planning.planned import Plan
 from palm_opt.tables.samples_files import holds_samples
