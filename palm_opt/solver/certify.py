@@ -158,9 +158,7 @@ def read_subject(path: str | Path, document: checker.Document) -> checker.Subjec
         return checker.read_subject(path, document)
     subject, rewards = document["subject"], document["subject"]["rewards"]
     if document["kind"] == "statistical":
-        return Samples.read(
-            path, (0.0, 1.0), rewards
-        ).problem()  # nothing is clipped in it
+        return Samples.read(path, (0.0, 1.0), rewards).problem()  # nothing is clipped in it
     if document["kind"] == "exact":
         values = ValueMatrix.read(path, id=subject["id"], rewards=rewards, cost=subject["cost"])
         return dataclasses.replace(values.problem(), scale=document["scale"])
