@@ -17,9 +17,10 @@ from palm_opt.result import Certificate
 from palm_opt.solver.cover import DOUBT, Pool
 from palm_opt.solver.exact import Weight
 from palm_opt.solver.packing import SizeProof
+from palm_opt.solver.run import Run
 from palm_opt.solver.separation import Separation, separate
 
-__all__ = ["Quality", "assemble", "ceil_float", "check_quality", "everything", "games", "prove_quality"]
+__all__ = ["Quality", "assemble", "ceil_float", "check_quality", "games", "prove_quality"]
 
 _GRAINS = (2**20, 2**36, 2**52)  # multipliers are rounded to these, coarse first: short certificates
 
@@ -43,15 +44,15 @@ class Quality:
     exact: int
 
 
-def games(pool: Pool, members: Sequence[int], threads: int = 0, rows: NDArray[np.int64] | None = None) -> Separation:
+def games(pool: Pool, members: Sequence[int], run: Run, rows: NDArray[np.int64] | None = None) -> Separation:
     """The games of candidates (all undominated ones by default) against a portfolio."""
     targets = pool.values.array[pool.front if rows is None else rows]
-    return separate((1 - pool.epsilon) * targets, pool.values.array[list(members)], threads)
+    return separate((1 - pool.epsilon) * targets, pool.values.array[list(members)], run.settings.threads, run.pause)
 
 
-def check_quality(pool: Pool, members: Sequence[int], threads: int = 0, limit: int = 200) -> Quality:
+def check_quality(pool: Pool, members: Sequence[int], run: Run, limit: int = 200) -> Quality:
     """Whether `members` keep the promise of the pool; if not, up to `limit` weights at which they do not."""
-    found = games(pool, members, threads)
+    found, place = games(pool, members, run), {i: p for p, i in enumerate(members)}
     worst = int(found.regret.argmax())
     facts = (float(found.regret[worst]), found.weights[worst], len(pool.front), found.pivots)
     doubt = DOUBT * (2 * found.weights @ np.abs(pool.values.array).max(axis=0) + pool.delta)
@@ -61,8 +62,9 @@ def check_quality(pool: Pool, members: Sequence[int], threads: int = 0, limit: i
         return Quality(False, _spread(found.weights[bad], limit), *facts, 0)
     exact = 0
     for row in order[(found.regret > pool.delta - doubt)[order]].tolist():
+        run.pause()
         i = int(pool.front[row])
-        own = {members.index(i): 1} if i in members else None
+        own = {place[i]: 1} if i in place else None
         if not (own and pool.exact.proves(i, members, own)) and _round(pool, i, members, found, row) is None:
             exact += 1
             value, weight, _ = pool.exact.game(i, members)
@@ -71,16 +73,21 @@ def check_quality(pool: Pool, members: Sequence[int], threads: int = 0, limit: i
     return Quality(True, [], *facts, exact)
 
 
-def prove_quality(pool: Pool, members: Sequence[int], threads: int = 0) -> list[list[int]]:
+def prove_quality(pool: Pool, members: Sequence[int], run: Run) -> list[list[int]]:
     """The rows `multipliers` of the certificate of members that keep the promise of the pool."""
     place = {i: p for p, i in enumerate(members)}
     front = pool.front.tolist()
     mixtures = {i: {place[i]: 1} for i in front if i in place and pool.exact.proves(i, members, {place[i]: 1})}
     rest = [i for i in front if i not in mixtures]
-    found = games(pool, members, threads, np.array(rest)) if rest else None
-    for row, i in enumerate(rest):
-        mixture = _round(pool, i, members, found, row) if found else None
-        mixtures[i] = pool.exact.game(i, members)[2] if mixture is None else mixture
+    if rest:
+        found = games(pool, members, run, np.array(rest))
+        plain = _plain(pool, np.array(rest), members, found)
+        for row, i in enumerate(rest):
+            mixture = plain[row]
+            if mixture is None:
+                run.pause()
+                mixture = _round(pool, i, members, found, row)
+            mixtures[i] = pool.exact.game(i, members)[2] if mixture is None else mixture
     multipliers = []
     for i in front:
         divisor = math.gcd(*mixtures[i].values())
@@ -88,23 +95,21 @@ def prove_quality(pool: Pool, members: Sequence[int], threads: int = 0) -> list[
     return multipliers
 
 
-def everything(pool: Pool) -> tuple[tuple[int, ...], Quality] | None:
-    """All columns as a portfolio, if each undominated candidate is among them and serves itself."""
-    members = tuple(pool.columns.tolist())
-    place = {i: k for k, i in enumerate(members)}
-    front = pool.front.tolist()
-    if not all(i in place and pool.exact.proves(i, members, {place[i]: 1}) for i in front):
-        return None
-    lowest = separate(np.zeros((1, pool.values.d)), pool.values.array[pool.front], 1)  # max over w of -OPT(w)
-    return members, Quality(
-        True,
-        [],
-        pool.epsilon * float(lowest.regret[0]),
-        lowest.weights[0],
-        1,
-        lowest.pivots,
-        0,
+def _plain(
+    pool: Pool, rows: NDArray[np.int64], members: Sequence[int], found: Separation
+) -> list[dict[int, int] | None]:
+    """Integer multipliers on the coarsest grid, of the rows that these serve beyond doubt; None for the others."""
+    values = pool.values.array
+    units = np.rint(found.multiplier * _GRAINS[0]).astype(np.int64) * (found.position >= 0)
+    mixed = np.einsum(
+        "rj,rjk->rk", units / np.maximum(units.sum(axis=1), 1)[:, None], values[list(members)][found.position]
     )
+    doubt = DOUBT * (2 * np.abs(values).max(axis=0) + pool.delta)
+    clear = (mixed - (1 - pool.epsilon) * values[rows] + pool.delta > doubt).all(axis=1) & units.any(axis=1)
+    return [
+        {j: share for j, share in zip(places, shares, strict=True) if share > 0} if sure else None
+        for sure, places, shares in zip(clear.tolist(), found.position.tolist(), units.tolist(), strict=True)
+    ]
 
 
 def _round(pool: Pool, i: int, members: Sequence[int], found: Separation, row: int) -> dict[int, int] | None:

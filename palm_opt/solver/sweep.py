@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -43,13 +44,16 @@ class Sweep(NamedTuple):
     y: list[Fraction] | None
 
 
-def sweep(pool: Pool) -> Sweep:
-    """The cheapest portfolio of a pool with one or two rewards, in O(n log n). Raises ValueError for more rewards."""
+def sweep(pool: Pool, pause: Callable[[], None] = lambda: None) -> Sweep:
+    """The cheapest portfolio of a pool with one or two rewards, in O(n log n). Raises ValueError for more rewards.
+
+    `pause` is called now and then, and may raise to stop.
+    """
     if pool.values.d > 2:
         raise ValueError(f"sweep: expected one or two rewards, got {pool.values.d}")
     if pool.values.d == 1:
         return _single(pool)
-    ends = _Ends(pool)
+    ends = _Ends(pool, pause)
     left, right, count = ends.ranks()
     n = len(ends.rows) + 1
     price, unit = _prices(pool, ends.rows, n)
@@ -191,12 +195,12 @@ def _weight(t: Fraction) -> Weight:
 class _Ends:
     """The intervals of the selectable candidates that cover anything: one a row of `rows`."""
 
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
+    def __init__(self, pool: Pool, pause: Callable[[], None]) -> None:
+        self.pool, self.pause = pool, pause
         self._unit = math.lcm(pool.exact.keep.denominator, pool.exact.delta.denominator)
         self._keep = int(pool.exact.keep * self._unit)
         self._allowance = int(pool.exact.delta * self._unit) * pool.exact.denominator
-        hull = _hull(pool)
+        hull = _hull(pool, pause)
         ascending = [self._line(i) for i in hull]
         self._hulls = {True: ascending, False: [(b, a) for a, b in reversed(ascending)]}
         self._known: dict[tuple[int, bool], Fraction] = {}
@@ -232,6 +236,7 @@ class _Ends:
         return end
 
     def _find(self, j: int, right: bool) -> Fraction | None:
+        self.pause()
         a, b = self._line(int(self.rows[j]))
         guess = int(self._ends[right].piece[j])
         if right:
@@ -325,7 +330,7 @@ def _top(hull: list[Line], numerator: int, denominator: int, h: int) -> int:
     return low
 
 
-def _hull(pool: Pool) -> list[int]:
+def _hull(pool: Pool, pause: Callable[[], None]) -> list[int]:
     """The rows that are best for some weight, strictly convex, from t = 0 to t = 1 (monotone chain, Andrew 1979)."""
     points = pool.values.raw[pool.front] * pool.values.signs  # exact scaling keeps orientations
     order = np.lexsort([points[:, 1], -points[:, 0]])
@@ -333,6 +338,8 @@ def _hull(pool: Pool) -> list[int]:
     x, y = points[order, 0].tolist(), points[order, 1].tolist()
     chain: list[int] = []
     for p in range(len(rows)):
+        if p % 256 == 0:
+            pause()
         while len(chain) > 1:
             a, b = chain[-2], chain[-1]
             one, two = (x[b] - x[a]) * (y[p] - y[a]), (y[b] - y[a]) * (x[p] - x[a])
