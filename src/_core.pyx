@@ -133,7 +133,7 @@ def skyline(values, costs, order, enough=None):
     cdef double[::1] front = np.zeros((n + PALM_SKYLINE_LANES) * d)
     while first < n and (enough is None or not enough()):
         PyErr_CheckSignals()
-        stop = min(n, first + 256 + WORK // ((size + 1) * d))
+        stop = min(n, first + max(256, min(first, WORK // ((size + 1) * d))))  # the front at most doubles in a piece
         with nogil:
             size = palm_skyline(d, first, stop, size, &v[0, 0], &c[0], &o[0], &dom[0], &front[0], &front_ids[0])
         first = stop

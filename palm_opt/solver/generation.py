@@ -41,6 +41,8 @@ _ROUNDS, _WINDOW = 400, 25  # pricing rounds at the root; rounds in which the bo
 _RESTARTS = 8  # rounds in which the first heuristic covers all rows anew
 _CROWD = 20_000  # undominated candidates from which the first heuristic sees a few of them
 _SKETCH_WORK, _SKETCH = 50_000_000, (200, 2_000)  # candidates x rewards x weights that choose these few; weights
+_SKETCHES = 3  # times that greedy covers them anew
+_LOOKED = 10_000  # candidates at which it is looked first
 _MISSED = 1_000  # candidates that a portfolio of these few does not serve and that join them
 _LENGTHY = 0.05  # seconds of a proof from which the first portfolio is proved at once where time is limited
 _SWEEP = 0.5  # share of the time limit for the sweep
@@ -186,39 +188,71 @@ class RowGeneration:
         return 1.2 * (time.monotonic() - began)
 
     def _sketch(self) -> bool:
-        """A first portfolio of many candidates: greedy sees those that are best at some weights, then what it missed.
+        """A first portfolio of many candidates; False if there is none.
 
-        False if no portfolio exists.
+        Greedy sees those that are best at some weights, then also at those where its portfolio fails, and in the end
+        only adds what is missing.
         """
-        pool, run = self.pool, self.run.until(self.run.deadline)
-        values, rng = pool.values.array, np.random.default_rng(run.settings.seed)
+        pool, rng = self.pool, np.random.default_rng(self.run.settings.seed)
+        values, known = pool.values.array, list[Weight]()
         count = int(np.clip(_SKETCH_WORK / values.size, *_SKETCH))
         weights = np.concatenate([np.eye(pool.values.d), sample(rng, count, pool.values.d)])
-        few = np.array(pool.required, dtype=np.int64)
-        while True:
-            best = [rows[_core.support(values[rows], weights)[1]] for rows in (pool.front, pool.columns)]
-            few = np.unique(np.concatenate([few, *best]))
-            small = Pool(
-                ValueMatrix(values[few], costs=pool.values.costs[few]),
-                pool.epsilon,
-                pool.delta,
-                np.searchsorted(few, pool.required),
-                np.flatnonzero(np.isin(few, list(pool.forbidden))),
-            )
-            inner = RowGeneration(small, dataclasses.replace(self.run, backend="greedy", callback=None))
-            inner.rows.add(start(np.random.default_rng(run.settings.seed), pool.values.d))
-            if not inner._converge(greedy):
-                weights = snap(inner.rows.floats[-1:])
-                self.rows.add(weights)
-                if self._impossible():
-                    return False
-                continue
+        few, members = np.array(pool.required, dtype=np.int64), ()
+        for attempt in itertools.count():
+            if attempt < _SKETCHES:
+                few = np.unique(
+                    np.concatenate([few, *(self._best(rows, weights) for rows in (pool.front, pool.columns))])
+                )
+                inner = self._inner(few, known)
+                if not inner._converge(greedy):
+                    weights = snap(inner.rows.floats[-1:])
+                    self.rows.add(weights)
+                    if self._impossible():
+                        return False
+                    continue
+                known, members = inner.rows.integer, tuple(few[list(inner.members)].tolist())
+            else:
+                able = np.setdiff1d(self._best(pool.columns, weights), members)
+                promised = (1 - pool.epsilon) * _core.support(values[pool.front], weights)[0] - pool.delta
+                cover = Cover(weights @ values[able].T >= promised[:, None], pool.values.costs[able])
+                cover = Cover(cover.matrix[cover.matrix.any(axis=1)], cover.costs)
+                members = tuple(sorted({*members, *able[list(greedy(cover, (), self.run).columns or ())].tolist()}))
             self._check_limits()
-            quality = self._check(tuple(few[list(inner.members)].tolist()), _MISSED)
+            weights = self._missed(members)
+            if len(weights):
+                continue
+            quality = self._check(members, _MISSED)
             if quality.kept:
                 self.rows.add([inner.rows.integer[row] for row in inner.relaxation.ascent().rows.tolist()])
                 return True
             weights = np.array([np.array(w, dtype=np.float64) / sum(w) for w in quality.violated])
+        raise AssertionError("unreachable")
+
+    def _missed(self, members: tuple[int, ...]) -> NDArray[np.float64]:
+        """Weights, shape (m, d), at which members fail some candidates among a few: a look before the whole check."""
+        pool, run, values = self.pool, self.run, self.pool.values.array
+        targets = (1 - pool.epsilon) * values[pool.front[:: len(pool.front) // _LOOKED]]
+        found = separate(targets, values[list(members)], run.settings.threads, run.pause)
+        bad = np.flatnonzero(found.regret > pool.delta + DOUBT * (2 * float(np.abs(values).max()) + pool.delta))
+        return found.weights[bad[np.argsort(-found.regret[bad], kind="stable")[:_MISSED]]]
+
+    def _best(self, rows: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Those of some rows that are best at some weights."""
+        return np.unique(rows[_core.support(self.pool.values.array[rows], weights)[1]]) if len(rows) else rows
+
+    def _inner(self, few: NDArray[np.int64], known: Sequence[Weight]) -> RowGeneration:
+        """The same problem of a few candidates, for greedy."""
+        pool, seed = self.pool, self.run.settings.seed
+        small = Pool(
+            ValueMatrix(pool.values.array[few], costs=pool.values.costs[few]),
+            pool.epsilon,
+            pool.delta,
+            np.searchsorted(few, pool.required),
+            np.flatnonzero(np.isin(few, list(pool.forbidden))),
+        )
+        inner = RowGeneration(small, dataclasses.replace(self.run, backend="greedy", callback=None))
+        inner.rows.add(known or start(np.random.default_rng(seed), pool.values.d))
+        return inner
 
     def _sweep(self, until: float) -> bool:
         """One or two rewards: the cheapest portfolio and its packing at once; False where it takes too long."""

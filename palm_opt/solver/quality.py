@@ -59,7 +59,7 @@ def check_quality(pool: Pool, members: Sequence[int], run: Run, limit: int = 200
     order = np.argsort(-found.regret, kind="stable")
     bad = order[(found.regret > pool.delta + doubt)[order]]
     if len(bad):
-        return Quality(False, _spread(found.weights[bad], limit), *facts, 0)
+        return Quality(False, _spread(found.weights[bad[: 20 * limit]], limit), *facts, 0)
     exact = 0
     for row in order[(found.regret > pool.delta - doubt)[order]].tolist():
         run.pause()
@@ -76,39 +76,36 @@ def check_quality(pool: Pool, members: Sequence[int], run: Run, limit: int = 200
 def prove_quality(pool: Pool, members: Sequence[int], run: Run) -> list[list[int]]:
     """The rows `multipliers` of the certificate of members that keep the promise of the pool."""
     place = {i: p for p, i in enumerate(members)}
-    front = pool.front.tolist()
-    mixtures = {i: {place[i]: 1} for i in front if i in place and pool.exact.proves(i, members, {place[i]: 1})}
-    rest = [i for i in front if i not in mixtures]
-    if rest:
-        found = games(pool, members, run, np.array(rest))
-        plain = _plain(pool, np.array(rest), members, found)
-        for row, i in enumerate(rest):
-            mixture = plain[row]
+    proved = {
+        i: [i, place[i], 1] for i in pool.front.tolist() if i in place and pool.exact.proves(i, members, {place[i]: 1})
+    }
+    rest = np.array([i for i in pool.front.tolist() if i not in proved], dtype=np.int64)
+    if len(rest):
+        found = games(pool, members, run, rest)
+        for row, (i, mixture) in enumerate(zip(rest.tolist(), _plain(pool, rest, members, found), strict=True)):
             if mixture is None:
                 run.pause()
-                mixture = _round(pool, i, members, found, row)
-            mixtures[i] = pool.exact.game(i, members)[2] if mixture is None else mixture
-    multipliers = []
-    for i in front:
-        divisor = math.gcd(*mixtures[i].values())
-        multipliers.append([i, *(x for j, share in sorted(mixtures[i].items()) for x in (j, share // divisor))])
-    return multipliers
+                exact = _round(pool, i, members, found, row) or pool.exact.game(i, members)[2]
+                divisor = math.gcd(*exact.values())
+                mixture = [x for j, share in sorted(exact.items()) for x in (j, share // divisor)]
+            proved[i] = [i, *mixture]
+    return [proved[i] for i in pool.front.tolist()]
 
 
-def _plain(
-    pool: Pool, rows: NDArray[np.int64], members: Sequence[int], found: Separation
-) -> list[dict[int, int] | None]:
-    """Integer multipliers on the coarsest grid, of the rows that these serve beyond doubt; None for the others."""
+def _plain(pool: Pool, rows: NDArray[np.int64], members: Sequence[int], found: Separation) -> list[list[int] | None]:
+    """Positions and shares on the coarsest grid, of the rows that these serve beyond doubt; None for the others."""
     values = pool.values.array
     units = np.rint(found.multiplier * _GRAINS[0]).astype(np.int64) * (found.position >= 0)
-    mixed = np.einsum(
-        "rj,rjk->rk", units / np.maximum(units.sum(axis=1), 1)[:, None], values[list(members)][found.position]
-    )
+    shares = units / np.maximum(units.sum(axis=1), 1)[:, None]
+    mixed = np.einsum("rj,rjk->rk", shares, values[list(members)][found.position])
     doubt = DOUBT * (2 * np.abs(values).max(axis=0) + pool.delta)
     clear = (mixed - (1 - pool.epsilon) * values[rows] + pool.delta > doubt).all(axis=1) & units.any(axis=1)
+    order = np.argsort(np.where(units > 0, found.position, len(members)), axis=1)
+    pairs = np.stack([found.position, units // np.maximum(np.gcd.reduce(units, axis=1), 1)[:, None]], axis=2)
+    lines = np.take_along_axis(pairs, order[:, :, None], axis=1).reshape(len(rows), -1).tolist()
+    used = 2 * (units > 0).sum(axis=1)
     return [
-        {j: share for j, share in zip(places, shares, strict=True) if share > 0} if sure else None
-        for sure, places, shares in zip(clear.tolist(), found.position.tolist(), units.tolist(), strict=True)
+        line[:count] if sure else None for line, count, sure in zip(lines, used.tolist(), clear.tolist(), strict=True)
     ]
 
 
