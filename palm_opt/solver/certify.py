@@ -62,7 +62,7 @@ def certify(
     quality = check_quality(pool, rows, run)
     if not quality.kept:
         raise AssertionError("the least tolerance was not kept")
-    document = assemble(pool, rows, prove_quality(pool, rows, run))
+    document = assemble(pool, rows, prove_quality(pool, rows, quality, run))
     checker.check(document, pool_values.problem())
     return Certified(
         members=tuple(pool_values.names[i] for i in rows),

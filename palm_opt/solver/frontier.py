@@ -234,7 +234,7 @@ class _Bracket:
 
     def _outcome(self, members: tuple[int, ...], quality: Quality | None, stop: Stop) -> Outcome:
         size = SizeProof(Fraction(0))
-        return Outcome(self.pool, self.whole, members, quality, size, stop, None, (), {})
+        return Outcome(self.pool, self.whole, members, quality, size, size, stop, None, (), {})
 
     def _none(self, low: float, proof: Outcome | None) -> Result:
         """No portfolio of the size is known: INFEASIBLE where no tolerance is enough for one."""

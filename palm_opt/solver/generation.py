@@ -41,7 +41,7 @@ _ROUNDS, _WINDOW = 400, 25  # pricing rounds at the root; rounds in which the bo
 _RESTARTS = 8  # rounds in which the first heuristic covers all rows anew
 _CROWD = 20_000  # undominated candidates from which the first heuristic sees a few of them
 _SKETCH_WORK, _SKETCH = 50_000_000, (200, 2_000)  # candidates x rewards x weights that choose these few; weights
-_SKETCHES = 3  # times that greedy covers them anew
+_SKETCHES = 2  # times that greedy covers them anew
 _LOOKED = 10_000  # candidates at which it is looked first
 _MISSED = 1_000  # candidates that a portfolio of these few does not serve and that join them
 _LENGTHY = 0.05  # seconds of a proof from which the first portfolio is proved at once where time is limited
@@ -78,6 +78,7 @@ class RowGeneration:
         self.members: tuple[int, ...] = ()
         self.quality: Quality | None = None
         self.size = size or SizeProof(Fraction(0))
+        self.packed = SizeProof(Fraction(0))
         self.claimed: float | None = None
         self.early = 0  # rows known before the relaxation adds its own
         self.stop = Stop.FINISHED
@@ -107,6 +108,7 @@ class RowGeneration:
             self.members,
             self.quality,
             self.size,
+            self.packed,
             self.stop,
             self.claimed,
             tuple(self.rows.integer[row] for row in bind.tolist()),
@@ -200,9 +202,9 @@ class RowGeneration:
         few, members = np.array(pool.required, dtype=np.int64), ()
         for attempt in itertools.count():
             if attempt < _SKETCHES:
-                few = np.unique(
-                    np.concatenate([few, *(self._best(rows, weights) for rows in (pool.front, pool.columns))])
-                )
+                few = np.union1d(few, self._best(pool.columns, weights))
+                if pool.forbidden or not pool.values.unit_costs:
+                    few = np.union1d(few, self._best(pool.front, weights))
                 inner = self._inner(few, known)
                 if not inner._converge(greedy):
                     weights = snap(inner.rows.floats[-1:])
@@ -271,7 +273,8 @@ class RowGeneration:
             raise AssertionError("the sweep found a portfolio that breaks the promise")
         shares = tuple(zip(found.weights, found.y or (), strict=True))
         bound = self.pool.cost(self.pool.required) + sum((share for _, share in shares), Fraction(0))
-        self.size = SizeProof(Fraction(math.ceil(bound)) if self.pool.whole_costs else bound, (("packing", shares),))
+        proved = Fraction(math.ceil(bound)) if self.pool.whole_costs else bound
+        self.size = self.packed = SizeProof(proved, (("packing", shares),))
         self.stop = Stop.PROVED
         return True
 
@@ -322,7 +325,7 @@ class RowGeneration:
         if goal > self.size.bound:
             bound, leaf = self.relaxation.leaf(point, goal if whole else self.pool.cost(self.members))
             if bound > self.size.bound:
-                self.size = SizeProof(bound, (leaf,))
+                self.size = self.packed = SizeProof(bound, (leaf,))
 
     def _close(self) -> None:
         """Close the gap by branching, one unit of cost at a time where costs are integers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import threading
 import time
@@ -23,7 +24,8 @@ from palm_opt.solver.run import Run, Stopped
 __all__ = ["Outcome", "proof_seconds"]
 
 _ROW = 8e-6  # seconds that the proof of an undominated candidate takes, about, its check by the twin included
-_CHECK, _CHECK_ENTRY = 6e-6, 4e-7  # seconds of the checker: for a candidate and reward, for an entry of the coverage
+_CHECK, _CHECK_ENTRY = 6e-6, 4e-7  # seconds of the checker: of a candidate and reward, of an entry of the coverage
+_CHECK_LOAD = 1e-7  # and of a term of a load in a leaf
 _ENTRIES = 2e8  # entries of the coverage that the twin may look at
 _INTERRUPTED = 0.5  # seconds for the checker after Ctrl-C
 
@@ -37,7 +39,8 @@ def proof_seconds(pool: Pool) -> float:
 class Outcome:
     """What a search ended with; `result` makes the certificate of it and has it checked.
 
-    members, quality : the incumbent (none: empty) and why it keeps the promise; size : what is proved of its cost.
+    members, quality : the incumbent (none: empty) and why it keeps the promise; size : what is proved of its cost, by
+        branching or by a packing; packed : what is proved by a packing.
     weights : witness weights that a search at similar tolerances may begin with.
     safe : an earlier incumbent with its certificate: the result where there is no time for another.
     """
@@ -47,6 +50,7 @@ class Outcome:
     members: tuple[int, ...]
     quality: Quality | None
     size: SizeProof
+    packed: SizeProof
     stop: Stop
     claimed: float | None
     weights: tuple[Weight, ...]
@@ -64,9 +68,9 @@ class Outcome:
 
     def _proved(self, run: Run) -> Result:
         pool, impossible, size = self.pool, self.size.bound == math.inf, self.size
-        multipliers = [] if impossible else prove_quality(pool, self.members, run)
+        multipliers = prove_quality(pool, self.members, self.quality, run) if self.quality is not None else []
         if not impossible and self._check_seconds() > (_INTERRUPTED if self.stop is Stop.INTERRUPTED else run.seconds):
-            size = twin.trimmed(pool, size, _ENTRIES)
+            size = twin.trimmed(pool, size if len(size.nodes) < 2 else self.packed, _ENTRIES)
             document = assemble(pool, self.members, multipliers, size)
             bound: Fraction | float = twin.check(document, pool, run)
         else:
@@ -78,9 +82,11 @@ class Outcome:
 
     def _check_seconds(self) -> float:
         """About what the checker would take for the certificate of the incumbent."""
-        pool, d = self.pool, self.pool.values.d
-        entries = sum(len(node[1]) for node in self.size.nodes if node[0] == "packing") * len(pool.columns)
-        return d * (_CHECK * len(pool.front) + _CHECK_ENTRY * entries)
+        leaves = [[weight for weight, _ in content] for kind, content in self.size.nodes if kind == "packing"]
+        rows, d = len(set(itertools.chain(*leaves))), self.pool.values.d
+        columns = len(self.pool.columns)
+        loads = sum(map(len, leaves)) * columns
+        return d * (_CHECK * len(self.pool.front) + _CHECK_ENTRY * rows * columns) + _CHECK_LOAD * loads
 
     def _told(self, status: Status, document: Certificate | None = None) -> Result:
         pool, values, members, quality = self.pool, self.pool.values, self.members, self.quality

@@ -33,6 +33,7 @@ class Quality:
     violated : weights at which it does not: floats (m, d), or exact ones where floats cannot tell.
     regret, weight : the worst regret found, as floats.
     games : matrix games solved; pivots of them; exact : those solved in rationals.
+    found : the games of the undominated candidates.
     """
 
     kept: bool
@@ -42,11 +43,12 @@ class Quality:
     games: int
     pivots: int
     exact: int
+    found: Separation | None = None
 
 
-def games(pool: Pool, members: Sequence[int], run: Run, rows: NDArray[np.int64] | None = None) -> Separation:
-    """The games of candidates (all undominated ones by default) against a portfolio."""
-    targets = pool.values.array[pool.front if rows is None else rows]
+def games(pool: Pool, members: Sequence[int], run: Run) -> Separation:
+    """The games of all undominated candidates against a portfolio."""
+    targets = pool.values.array[pool.front]
     return separate((1 - pool.epsilon) * targets, pool.values.array[list(members)], run.settings.threads, run.pause)
 
 
@@ -70,19 +72,18 @@ def check_quality(pool: Pool, members: Sequence[int], run: Run, limit: int = 200
             value, weight, _ = pool.exact.game(i, members)
             if value > pool.exact.delta:
                 return Quality(False, [weight], *facts, exact)
-    return Quality(True, [], *facts, exact)
+    return Quality(True, [], *facts, exact, found)
 
 
-def prove_quality(pool: Pool, members: Sequence[int], run: Run) -> list[list[int]]:
+def prove_quality(pool: Pool, members: Sequence[int], quality: Quality, run: Run) -> list[list[int]]:
     """The rows `multipliers` of the certificate of members that keep the promise of the pool."""
     place = {i: p for p, i in enumerate(members)}
     proved = {
         i: [i, place[i], 1] for i in pool.front.tolist() if i in place and pool.exact.proves(i, members, {place[i]: 1})
     }
-    rest = np.array([i for i in pool.front.tolist() if i not in proved], dtype=np.int64)
-    if len(rest):
-        found = games(pool, members, run, rest)
-        for row, (i, mixture) in enumerate(zip(rest.tolist(), _plain(pool, rest, members, found), strict=True)):
+    found = quality.found or games(pool, members, run)
+    for row, (i, mixture) in enumerate(zip(pool.front.tolist(), _plain(pool, members, found), strict=True)):
+        if i not in proved:
             if mixture is None:
                 run.pause()
                 exact = _round(pool, i, members, found, row) or pool.exact.game(i, members)[2]
@@ -92,17 +93,17 @@ def prove_quality(pool: Pool, members: Sequence[int], run: Run) -> list[list[int
     return [proved[i] for i in pool.front.tolist()]
 
 
-def _plain(pool: Pool, rows: NDArray[np.int64], members: Sequence[int], found: Separation) -> list[list[int] | None]:
-    """Positions and shares on the coarsest grid, of the rows that these serve beyond doubt; None for the others."""
+def _plain(pool: Pool, members: Sequence[int], found: Separation) -> list[list[int] | None]:
+    """Positions and shares on the coarsest grid where these serve a candidate beyond doubt; None for the others."""
     values = pool.values.array
     units = np.rint(found.multiplier * _GRAINS[0]).astype(np.int64) * (found.position >= 0)
     shares = units / np.maximum(units.sum(axis=1), 1)[:, None]
     mixed = np.einsum("rj,rjk->rk", shares, values[list(members)][found.position])
     doubt = DOUBT * (2 * np.abs(values).max(axis=0) + pool.delta)
-    clear = (mixed - (1 - pool.epsilon) * values[rows] + pool.delta > doubt).all(axis=1) & units.any(axis=1)
+    clear = (mixed - (1 - pool.epsilon) * values[pool.front] + pool.delta > doubt).all(axis=1) & units.any(axis=1)
     order = np.argsort(np.where(units > 0, found.position, len(members)), axis=1)
     pairs = np.stack([found.position, units // np.maximum(np.gcd.reduce(units, axis=1), 1)[:, None]], axis=2)
-    lines = np.take_along_axis(pairs, order[:, :, None], axis=1).reshape(len(rows), -1).tolist()
+    lines = np.take_along_axis(pairs, order[:, :, None], axis=1).reshape(len(order), -1).tolist()
     used = 2 * (units > 0).sum(axis=1)
     return [
         line[:count] if sure else None for line, count, sure in zip(lines, used.tolist(), clear.tolist(), strict=True)

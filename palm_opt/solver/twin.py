@@ -6,6 +6,7 @@ they are not. Trees are left to the checker. Tests hold the two together.
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 from typing import Any
@@ -23,12 +24,10 @@ __all__ = ["check", "trimmed"]
 
 
 def trimmed(pool: Pool, size: SizeProof, entries: float) -> SizeProof:
-    """The part of a packing for which the twin looks at no more entries of the coverage; nothing of a tree."""
+    """The part of a packing for which the twin looks at no more entries of the coverage."""
     most = int(entries // max(1, len(pool.columns)))
-    if not size.nodes or (len(size.nodes) == 1 and size.nodes[0][0] == "packing" and len(size.nodes[0][1]) <= most):
+    if not size.nodes or len(size.nodes[0][1]) <= most:
         return size
-    if len(size.nodes) > 1:
-        return SizeProof(Fraction(0))
     shares = tuple(sorted(size.nodes[0][1], key=lambda pair: -pair[1])[:most])
     bound = pool.cost(pool.required) + sum((share for _, share in shares), Fraction(0))
     return SizeProof(Fraction(math.ceil(bound)) if pool.whole_costs else bound, (("packing", shares),))
@@ -63,12 +62,16 @@ def _check_dominators(pool: Pool, dominators: NDArray[np.int64]) -> NDArray[np.i
 
 
 def _check_multipliers(pool: Pool, members: list[int], rows: list[list[int]], run: Run) -> None:
-    values, width = pool.values.array, max(map(len, rows))
-    if not all(min(row) >= 0 and max(row[1::2]) < len(members) and all(row[2::2]) for row in rows):
+    values, length = pool.values.array, np.array([len(row) for row in rows])
+    table = np.zeros((len(rows), length.max()), dtype=np.int64)
+    filled = np.arange(length.max()) < length[:, None]
+    try:
+        table[filled] = np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int64, count=length.sum())
+    except OverflowError:  # shares of rational games: all of them are decided in rationals
+        filled[:] = False
+    places, shares = table[:, 1::2], table[:, 2::2].astype(np.float64)
+    if table.min() < 0 or places.max() >= len(members) or (filled[:, 2::2] & (shares == 0)).any():
         raise InvalidCertificate("multipliers: expected positions of members with shares above 0")
-    padded = [row + [0] * (width - len(row)) if max(row) < 2**53 else row[:1] + [0] * (width - 1) for row in rows]
-    table = np.array(padded, dtype=np.int64)
-    places, shares = table[:, 1::2], table[:, 2::2]
     total = np.maximum(shares.sum(axis=1), 1)[:, None]
     mixed = np.einsum("rj,rjk->rk", shares / total, values[members][places])
     doubt = DOUBT * (2 * np.abs(values).max(axis=0) + pool.delta)
