@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +102,16 @@ class Settings:
             raise refusal("deterministic", "True or False", self.deterministic)
 
     @classmethod
-    def of(cls, settings: Settings | None) -> Settings:
-        """The settings given, or the defaults; anything else is refused."""
+    def of(cls, settings: Settings | Mapping[str, Any] | None, **given: Any) -> Settings:
+        """The settings, also of a mapping of some of them, or the defaults; those `given` that are not None instead."""
+        if isinstance(settings, Mapping):
+            known = {each.name for each in fields(cls)}
+            for name in [name for name in settings if name not in known][:1]:
+                raise refusal("settings", f"some of {', '.join(sorted(known))}", name)
+            settings = cls(**settings)
         if not isinstance(settings, Settings | None):
-            raise refusal("settings", "a palm_opt.Settings", settings)
-        return settings or cls()
+            raise refusal("settings", "a palm_opt.Settings or a mapping", settings)
+        return replace(settings or cls(), **{name: value for name, value in given.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,8 @@ class Result:
             if not self.lower_bound > 0:
                 return f"{found}and nothing is proved about cheaper ones"
             return f"{found}at least {at_least(self.lower_bound, 6)} is needed"
+        if self.status is Status.INFEASIBLE and math.isfinite(self.lower_bound):
+            return f"no portfolio of that size serves every preference: at least {at_least(self.lower_bound, 6)} needed"
         if self.status is Status.INFEASIBLE:
             return "no admissible portfolio keeps this promise; the witness weight is served by no candidate"
         return f"stopped ({self.stop}) before any portfolio was proved"

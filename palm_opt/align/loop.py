@@ -181,7 +181,7 @@ class Loop:
     def _ideal(self) -> list[tuple[Array, Array]]:
         """Weights and Gibbs policies that bound the closed form everywhere to a fraction of delta."""
         table, beta = self.session.reference(), self.recipe.train.beta
-        search = Search(table.d, self.epsilon, max(_IDEAL * self.delta, _FINEST), (0.0, 0.0))
+        search = Search(table.d, epsilon=self.epsilon, delta=max(_IDEAL * self.delta, _FINEST), oracle_error=(0.0, 0.0))
         told = []
         while (weight := search.ask()) is not None:
             value = gibbs(table, weight[None], beta).values[0]
@@ -192,7 +192,7 @@ class Loop:
     def _planned(self) -> list[TrainedWeight]:
         """The weights of the plan that the closed form makes from samples of the base model; plan.json."""
         delta = max(self.delta, _FINEST)
-        made = plan(self.session.reference(), self.recipe.train.beta, self.epsilon, delta, audit=False)
+        made = plan(self.session.reference(), self.recipe.train.beta, epsilon=self.epsilon, delta=delta, audit=False)
         if made.stop == Stop.INTERRUPTED:
             raise KeyboardInterrupt
         made.write(self.session.store.path / "plan.json")

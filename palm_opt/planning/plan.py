@@ -27,11 +27,11 @@ _AUDIT_WORK = 20_000_000  # responses x weights that the exact checker evaluates
 def plan(
     table: RewardTable,
     beta: float = 0.1,
+    *,
     epsilon: float = 0.0,
     delta: float = 0.02,
     strategy: str = "adaptive",
     seed: int = 0,
-    *,
     refine: float = 2.0,
     resolution: int | None = None,
     max_calls: int | None = None,
@@ -88,11 +88,11 @@ def plan(
         """A search for a share of the tolerances that knows all answers so far."""
         new = Search(
             table.d,
-            epsilon * share,
-            delta * share,
-            (0.0, rounding(table, beta)),
-            strategy,
-            seed,
+            epsilon=epsilon * share,
+            delta=delta * share,
+            oracle_error=(0.0, rounding(table, beta)),
+            strategy=strategy,
+            seed=seed,
             resolution=resolution,
             max_calls=max_calls,
         )

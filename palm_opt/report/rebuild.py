@@ -130,7 +130,7 @@ def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
     _promised(portfolio, proved, document["members"], max(1, proved.lower_bound))
     _agrees(portfolio, "the reference", portfolio.reference, "pool")
     members = values.indices(document["members"])
-    worst = regret(values, members, proved.epsilon)
+    worst = regret(values, members, epsilon=proved.epsilon)
     closed = proved.lower_bound == proved.cost
     return Result(
         status=Status.OPTIMAL if closed else Status.FEASIBLE,

@@ -29,7 +29,14 @@ def replay(search: Search, answers: int | None = None) -> tuple[Search, list[flo
     Gaps are inf until the unit weights are answered.
     """
     told = search.answers
-    copy = Search(search.d, search.epsilon, search.delta, told.oracle_error, seed=search.seed, floor=told.floor)
+    copy = Search(
+        search.d,
+        epsilon=search.epsilon,
+        delta=search.delta,
+        oracle_error=told.oracle_error,
+        seed=search.seed,
+        floor=told.floor,
+    )
     gaps: list[float] = []
     for weight, value in islice(told.told(), answers):
         copy.tell(weight, value, answer=weight is not None)

@@ -109,7 +109,9 @@ def _search(portfolio: Portfolio) -> Search | None:
     answers = checker.read_answers(portfolio.path / "answers.csv", document["subject"])
     error = [float.fromhex(x) if "x" in x else float(x) for x in document["oracle_error"]]  # version 1: hex-floats
     d = len(portfolio.rewards)
-    search = Search(d, portfolio.epsilon or 0.0, portfolio.run["target"], (error[0], error[1]))
+    search = Search(
+        d, epsilon=portfolio.epsilon or 0.0, delta=portfolio.run["target"], oracle_error=(error[0], error[1])
+    )
     weights, values = (np.array(x, dtype=np.float64).reshape(-1, d) for x in (answers.weights, answers.values))
     for weight, value in zip(weights, values, strict=True):
         search.tell(weight if weight.any() else None, value, answer=bool(weight.any()))

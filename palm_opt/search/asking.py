@@ -30,12 +30,12 @@ class Asking:
     def __init__(
         self,
         n_rewards: int,
+        *,
         epsilon: float = 0.0,
         delta: float = 0.02,
         oracle_error: OracleError | None = None,
         strategy: str = "adaptive",
         seed: int = 0,
-        *,
         floor: ArrayLike | None = None,
         resolution: int | None = None,
         max_calls: int | None = None,

@@ -57,7 +57,7 @@ def formulate(
     makers: dict[str, Any] = {"cpsat": cpsat.model, "cvxpy": cvxpy.model}
     if not isinstance(library, str) or library not in makers:
         raise BackendNotFound(f"formulate: no library {library!r}; it knows {', '.join(makers)}")
-    pool = Pool(values if isinstance(values, ValueMatrix) else ValueMatrix(values), epsilon, delta, require, forbid)
+    pool = Pool(values, epsilon, delta, require, forbid)
     cover = master(pool, weights, integer("seed", seed))
     return makers[library](cover, [pool.values.names[i] for i in pool.columns])[0]
 

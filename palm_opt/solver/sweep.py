@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -45,13 +46,16 @@ class Sweep(NamedTuple):
     y: list[Fraction] | None
 
 
-def sweep(pool: Pool) -> Sweep:
-    """The cheapest portfolio of a pool with one or two rewards, in O(n log n). Raises ValueError for more rewards."""
+def sweep(pool: Pool, pause: Callable[[], None] = lambda: None) -> Sweep:
+    """The cheapest portfolio of a pool with one or two rewards, in O(n log n). Raises ValueError for more rewards.
+
+    `pause` is called now and then, and may raise to stop.
+    """
     if pool.values.d > 2:
         raise ValueError(f"sweep: expected one or two rewards, got {pool.values.d}")
     if pool.values.d == 1:
         return _single(pool)
-    ends = _Ends(pool)
+    ends = _Ends(pool, pause)
     left, right, count = ends.ranks()
     n = len(ends.rows) + 1
     price, unit = _prices(pool, ends.rows, n)
@@ -193,12 +197,12 @@ def _weight(t: Fraction) -> Weight:
 class _Ends:
     """The intervals of the selectable candidates that cover anything: one a row of `rows`."""
 
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
+    def __init__(self, pool: Pool, pause: Callable[[], None]) -> None:
+        self.pool, self.pause = pool, pause
         self._unit = math.lcm(pool.exact.keep.denominator, pool.exact.delta.denominator)
         self._keep = int(pool.exact.keep * self._unit)
         self._allowance = int(pool.exact.delta * self._unit) * pool.exact.denominator
-        hull = _hull(pool)
+        hull = _hull(pool, pause)
         ascending = [self._line(i) for i in hull]
         self._hulls = {True: ascending, False: [(b, a) for a, b in reversed(ascending)]}
         self._known: dict[tuple[int, bool], Fraction] = {}
@@ -234,6 +238,7 @@ class _Ends:
         return end
 
     def _find(self, j: int, right: bool) -> Fraction | None:
+        self.pause()
         a, b = self._line(int(self.rows[j]))
         guess = int(self._ends[right].piece[j])
         if right:
@@ -327,7 +332,7 @@ def _top(hull: list[Line], numerator: int, denominator: int, h: int) -> int:
     return low
 
 
-def _hull(pool: Pool) -> list[int]:
+def _hull(pool: Pool, pause: Callable[[], None]) -> list[int]:
     """The rows that are best for some weight, strictly convex, from t = 0 to t = 1 (monotone chain, Andrew 1979)."""
     points = pool.values.array[pool.front]
     order = np.argsort(-pool.numbers[pool.front, 0], kind="stable")
@@ -336,6 +341,8 @@ def _hull(pool: Pool) -> list[int]:
     wrong_x, wrong_y = (_POINT * np.abs(points).max(axis=0) + 1e-322).tolist()
     chain: list[int] = []
     for p in range(len(rows)):
+        if p % 256 == 0:
+            pause()
         while len(chain) > 1:
             a, b = chain[-2], chain[-1]
             right, far, up, high = x[b] - x[a], x[p] - x[a], y[b] - y[a], y[p] - y[a]
