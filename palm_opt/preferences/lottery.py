@@ -23,7 +23,7 @@ _MODERATE = 1e300  # of values in size
 _LEAST = 1e-9  # share of the best single reward that a point of tangency has in every reward
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lottery:
     """Draw member j with probability shares[j]; the utility is that of the mean rewards.
 
