@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import highspy
@@ -23,7 +24,7 @@ _MODERATE = 1e300  # of values in size
 _LEAST = 1e-9  # share of the best single reward that a point of tangency has in every reward
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lottery:
     """Draw member j with probability shares[j]; the utility is that of the mean rewards.
 
@@ -84,13 +85,13 @@ def best_lottery(values: ArrayLike, members: Sequence[int], utility: str | float
         )
     single = power_mean(table, p)
     best = int(np.argmax(single))
-    if p == -math.inf:
-        shares, weight, bound = _maxmin(table)
-    else:
-        shares, weight, bound = _concave(table, p, best)
+    front = _front(table)
+    shares = np.zeros(len(rows))
+    search = _maxmin if p == -math.inf else partial(_concave, p=p)
+    shares[front], weight, bound = search(table[front])
     value = float(power_mean(shares @ table, p))
     if single[best] >= value:
-        shares, value = np.eye(len(rows))[best], float(single[best])
+        shares[:], shares[best], value = 0.0, 1.0, float(single[best])
     shares.flags.writeable = weight.flags.writeable = False
     return Lottery(rows, shares, value, max(bound, value), weight, rows[best], float(single[best]))
 
@@ -143,6 +144,15 @@ def _power(utility: object) -> float:
     return real("utility", utility, '"maxmin" or a number p <= 1', lambda p: p <= 1)
 
 
+def _front(table: NDArray[np.float64]) -> list[int]:
+    """The rows that no other row dominates, of equal ones the first: no lottery needs more, and w >= 0 sees no more."""
+    front: list[int] = []
+    for row in np.argsort(-table.sum(axis=1), kind="stable").tolist():
+        if not (table[front] >= table[row]).all(axis=1).any():
+            front.append(row)
+    return sorted(front)
+
+
 def _maxmin(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Shares, weight and bound by one linear program: its planes are the rewards themselves."""
     low, width = float(table.min()), float(table.max() - table.min()) or 1.0
@@ -155,18 +165,17 @@ def _maxmin(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
     return shares, weight, bound + _ROUNDING * float((np.abs(table) @ weight).max())
 
 
-def _concave(table: NDArray[np.float64], p: float, best: int) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+def _concave(table: NDArray[np.float64], p: float) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Shares, weight and bound by tangent planes; rewards that are 0 for all members leave the program."""
     d, size = table.shape[1], float(table.max())
     active = table.max(axis=0) > 0
-    shares = np.eye(len(table))[best]
+    shares = np.full(len(table), 1 / len(table))
     if not active.any() or (p <= 0 and not active.all()):
         return shares, np.full(d, 1 / d), 0.0
     part = table[:, active] / size
     count = part.shape[1]
     scale = size * (count / d) ** (1 / p) if count < d else size
     master, bound, weight = _Master(part), math.inf, np.full(count, 1 / count)
-    shares = np.full(len(part), 1 / len(part))
     point = shares @ part
     for _ in range(_ROUNDS):
         for normal in (_slope(part, point, p), master.dual):

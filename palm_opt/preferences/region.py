@@ -44,14 +44,14 @@ class Region:
     Attributes
     ----------
     constraints : what was asked for, redundant ones included (of corners: the constraints that they satisfy).
-    exact_corners : k tuples of d rationals, the corners of W, in falling order: e_1, e_2, .. of the simplex
+    exact_corners : k tuples of d rationals, the corners of W, in falling order: e_1, e_2, .. of the simplex.
     facets : the inequalities that bound W within the weights of `equations`, each once; with those of w >= 0.
     equations : independent equations that hold on W, beside sum w = 1.
 
     Raises
     ------
     ProblemError : a fault in a text; no weight is left (the message names constraints that contradict each other, none
-        of them superfluous, and why); more than 1,000 corners (with their number).
+        of them superfluous, and why); more than 1,000 corners (with their number) or 200 constraints.
     """
 
     rewards: tuple[str, ...]
@@ -110,6 +110,17 @@ class Region:
     def whole(self) -> bool:
         """Whether W is the whole simplex."""
         return self.simplex and all(corner.count(1) for corner in self.exact_corners)
+
+    @cached_property
+    def redundant(self) -> tuple[Constraint, ...]:
+        """The constraints that follow from the others and w >= 0: neither facets nor equations on W."""
+        return tuple(
+            constraint
+            for constraint in self.constraints
+            if not constraint.equation
+            and constraint not in self.facets
+            and any(_dot(constraint.row, ray.x) for ray in self._rays)
+        )
 
     @cached_property
     def center(self) -> NDArray[np.float64]:
@@ -174,10 +185,8 @@ class Region:
         """Some lines of text: the region in words, its constraints, and its corners."""
         k = len(self.exact_corners)
         lines = [f"{self.words}: dimension {self.dimension}, {k} corner{'s' * (k > 1)}"]
-        borders = {(facet.row, False) for facet in self.facets}
-        for constraint in self.constraints:
-            idle = not constraint.equation and (constraint.row, False) not in borders
-            lines.append(f"  {constraint}{'  (follows from the others)' if idle and self._slack(constraint) else ''}")
+        idle = self.redundant
+        lines.extend(f"  {c}{'  (follows from the others)' if c in idle else ''}" for c in self.constraints)
         lines.extend(f"  corner {' '.join(map(number, corner))}" for corner in self.exact_corners)
         return "\n".join(lines)
 
@@ -193,10 +202,6 @@ class Region:
 
     def __hash__(self) -> int:
         return hash((self.rewards, self.exact_corners))
-
-    def _slack(self, constraint: Constraint) -> bool:
-        """Whether a constraint holds strictly somewhere on W."""
-        return any(_dot(constraint.row, ray.x) for ray in self._rays)
 
     def _inside(self, table: NDArray[Any]) -> NDArray[np.bool_]:
         """Rows decided by floats where they can, in rationals where they are close to a border."""

@@ -113,6 +113,8 @@ def test_facets_and_equations_describe_the_region_and_none_is_superfluous(proble
         if w is not None and keeps(rows_of(facets), w):
             seen.add(tuple(w))
     assert seen == set(region.exact_corners)
+    without = [str(c) for c in region.constraints if c not in region.redundant]
+    assert palm.Region(NAMES[:d], without) == region
     inner = [sum(column) / len(seen) for column in zip(*seen, strict=True)]
     for facet in facets if region.dimension > 1 else ():
         active = [w for w in seen if dot(facet.row, w) == 0]
@@ -348,6 +350,7 @@ def test_a_region_in_words_and_documents() -> None:
         {"coefficients": ["0", "1", "-2"], "relation": ">=", "bound": "0"},
         {"coefficients": ["-1", "0", "-1"], "relation": ">=", "bound": "-0.8"},
     ]
+    assert region.redundant == region.constraints[3:]
     assert "helpful >= 0.1  (follows from the others)" in region.describe()
     assert "corner 0.8 0.2 0" in region.describe() and region.describe().count("follows") == 1
     assert repr(region) == (
