@@ -1,5 +1,6 @@
 """Scales: one for all rewards or one each, exact on decimals, floats close to them, and what is refused."""
 
+import itertools
 from decimal import Context, Decimal
 from fractions import Fraction
 
