@@ -66,8 +66,8 @@ def test_last_lines() -> None:
     )
     name = "samples-clusters"
     assert lines[name] == (
-        f"VERIFIED kind=statistical members=3 cost=3 lower_bound=0 epsilon=0.0625 delta={delta[name]} rewards=safe,helpful"
-        f" scale=none alpha=0.05"
+        f"VERIFIED kind=statistical members=3 cost=3 lower_bound=0 epsilon=0.0625 delta={delta[name]}"
+        f" rewards=safe,helpful scale=none alpha=0.05"
         f" method=betting simultaneous=false look=0 clusters=8 prompts=16 clipped=12 reference=pool"
         f" sha256={hashes[name]}"
     )
