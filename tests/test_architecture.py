@@ -40,11 +40,10 @@ def imports(name: str, tree: ast.Module, known: set[str], package: str) -> Itera
                 if alias.name.split(".")[0] == package:
                     yield alias.name[len(package) + 1 :], node.lineno
         elif isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            if node.level:  # only the checker has them: it also works under another name
-                assert name.split(".")[0] == "checker", f"{name}, line {node.lineno}: a relative import"
-                module = f"{package}.checker.{module}".rstrip(".")
-            if module.split(".")[0] != package:
+            own_folder = node.level == 1 and name.split(".")[0] == "checker"  # it also runs as a copy, alone
+            assert node.level == 0 or own_folder, f"{name}, line {node.lineno}: a relative import"
+            module = f"{package}.checker.{node.module or ''}".rstrip(".") if own_folder else node.module
+            if module is None or module.split(".")[0] != package:
                 continue
             base = module[len(package) + 1 :]
             for alias in node.names:

@@ -145,7 +145,7 @@ class Claim:
     required: frozenset[int]
     forbidden: frozenset[int]
     members: list[int]
-    costs: list[Fraction]
+    costs: list[Any]  # int or Fraction
     work: Work = field(default_factory=Work)
 
     def label(self, i: int) -> str:
@@ -201,7 +201,9 @@ def _resolve(document: Document, pool: Pool) -> Claim:
     epsilon, delta = tolerances(document)
     required, forbidden = (frozenset(index[name] for name in document[key]) for key in ("required", "forbidden"))
     members = [index[name] for name in document["members"]]
-    costs = [Fraction(1)] * n if pool.costs is None else [Fraction(*pair) for pair in ratios(pool.costs, version)]
+    costs: list[Any] = [1] * n
+    if pool.costs is not None:
+        costs = [Fraction(top, bottom) if bottom > 1 else top for top, bottom in ratios(pool.costs, version)]
     claim = Claim(document, pool, epsilon, delta, required, forbidden, members, costs)
     need(len(set(members)) == len(members), "members: a name is repeated")
     for i in required & forbidden:
@@ -253,6 +255,10 @@ def _check_dominators(claim: Claim) -> list[int]:
     order: list[int] = []
     known = [j < 0 for j in dominators]  # to end at a row with multipliers of its own
     for start in compress(range(n), map(not_, known[:])):
+        if known[dominators[start]]:
+            known[start] = True
+            order.append(start)
+            continue
         path: dict[int, None] = {}
         i = start
         while not known[i]:
@@ -337,11 +343,11 @@ def _selectable(claim: Claim, order: list[int], branched: frozenset[int]) -> lis
     dominator implies its own. One with a required dominator covers nothing that is not covered already.
     """
     dominators, costs = claim.document["dominators"], claim.costs
-    cheapest: list[Fraction | float] = [math.inf] * len(costs)  # cost of the cheapest such dominator
+    cheapest: list[Any] = [math.inf] * len(costs)  # cost of the cheapest such dominator
     for i in order:
         j = dominators[i]
         if j in claim.required:
-            cheapest[i] = -1.0
+            cheapest[i] = -1
         elif j in claim.forbidden or j in branched or cheapest[j] < costs[j]:
             cheapest[i] = cheapest[j]
         else:
@@ -366,7 +372,8 @@ def _proved(claim: Claim, values: Values, proof: size.Proof, selectable: list[in
     rows = list(values.position)
     required = sum(1 << values.position[i] for i in claim.required)
     undecided = sum(1 << values.position[i] for i in selectable) & ~required
-    whole = all(cost.denominator == 1 for i, cost in enumerate(claim.costs) if i not in claim.forbidden)
+    priced = enumerate(claim.costs) if claim.pool.costs is not None else ()
+    whole = all(cost.denominator == 1 for i, cost in priced if i not in claim.forbidden)
     tree = size.Tree(covers, rows, [claim.costs[i] for i in rows], whole, claim.label, claim.work)
     return tree.bound(nodes, required, undecided)
 

@@ -45,7 +45,7 @@ class Verified:
 
 def _word(name: str, value: Any) -> str:
     """A value in the last line: unambiguous, ASCII, without blanks."""
-    if name == "scale" and value.count(value[0]) == len(value):
+    if name == "scale" and isinstance(value, list) and value.count(value[0]) == len(value):
         value = value[:1]
     if isinstance(value, list):
         return ",".join(":".join(map(str, x)) if isinstance(x, list) else _word(name[:-1], x) for x in value)

@@ -258,7 +258,7 @@ def mutate(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
         new = max(-1, old + draw(st.sampled_from([-2, -1, 1, 2])))
     elif path[-1] in ("epsilon", "delta"):
         number = float(old)
-        new = draw(st.sampled_from([math.nextafter(number, -1), math.nextafter(number, 2), number / 2, 0.25])).hex()
+        new = repr(draw(st.sampled_from([math.nextafter(number, -1), math.nextafter(number, 2), number / 2, 0.25])))
     elif isinstance(old, str) and path[0] in ("packing", "branching", "lower_bound"):
         new = draw(st.sampled_from(["0", "1", "1/2", "3", "2/3", "-1", "1000001/1000000", "infinity"]))
     else:

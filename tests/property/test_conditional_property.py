@@ -64,8 +64,8 @@ def twin(document: dict[str, Any], case: Any, margin: Fraction = Fraction(0)) ->
         asked = {j: [float(text) for text in w] for j, w in enumerate(document["weights"])}
         need(all(min(w) >= 0 and any(w) for w in asked.values()))
         exact = [case.evaluate(w, beta) for w in asked.values()]
-        limits = {j: (exact[j][0] + margin) * sum(map(Fraction, w)) for j, w in asked.items()}
-        spare = {j: (exact[j][0] - margin) * sum(map(Fraction, w)) for j, w in asked.items()}
+        limits = {j: (exact[j][0] + margin) * sum(map(make.meant, w)) for j, w in asked.items()}
+        spare = {j: (exact[j][0] - margin) * sum(map(make.meant, w)) for j, w in asked.items()}
         values = [[x - margin for x in pair[1]] for pair in exact]
     members = document["members"]
     need(bool(members) and len(set(members)) == len(members) and all(i < len(values) for i in members))
@@ -73,7 +73,7 @@ def twin(document: dict[str, Any], case: Any, margin: Fraction = Fraction(0)) ->
     points = document["points"]
     need(len(points) == len(members))
     for point, i in zip(points, members, strict=True):
-        need(all(a * unit <= Fraction(x) for a, x in zip(point, values[i], strict=True)))
+        need(all(a * unit <= make.meant(x) for a, x in zip(point, values[i], strict=True)))
     corners = make.all_corners(points)
     need(corners is not None)
     assert corners is not None
@@ -88,7 +88,7 @@ def twin(document: dict[str, Any], case: Any, margin: Fraction = Fraction(0)) ->
         mu = {j: Fraction(m, document["denominator"]) for j, m in pairs}
         bound = sum((x * limits[j] for j, x in mu.items()), Fraction(0))
         for k in range(d):
-            rest = w[k] - sum(x * Fraction(asked[j][k]) for j, x in mu.items())
+            rest = w[k] - sum(x * make.meant(asked[j][k]) for j, x in mu.items())
             if rest:
                 end = ceiling[k] if rest > 0 else floor[k] if floor else None
                 need(end is not None)
@@ -103,7 +103,7 @@ def least_ceiling(k: int, asked: Any, limits: Any, floor: Any) -> Fraction | Non
     for j, w in asked.items():
         rest = [i for i in range(len(w)) if i != k and w[i]]
         if w[k] and (floor or not rest):
-            found.append((limits[j] - sum(Fraction(w[i]) * floor[i] for i in rest)) / Fraction(w[k]))
+            found.append((limits[j] - sum(make.meant(w[i]) * floor[i] for i in rest)) / make.meant(w[k]))
     return min(found, default=None)
 
 
@@ -161,7 +161,7 @@ def answers(draw: st.DrawFn) -> Any:
     values = []
     for w in draw(st.permutations(asked)):
         scores = [make.dot(w, v) for v in pool]
-        least = (1 - Fraction(eta)) * max(scores) - Fraction(gamma) * sum(map(Fraction, w))
+        least = (1 - make.meant(eta)) * max(scores) - make.meant(gamma) * sum(map(make.meant, w))
         assume(max(scores) >= least)
         values.append(draw(st.sampled_from([v for v, score in zip(pool, scores, strict=True) if score >= least])))
         weights.append(w)
@@ -195,7 +195,7 @@ def test_correct_certificates_hold_for_the_hidden_pool(case_and_more: Any) -> No
     assert agree(document, case)
     epsilon, delta = (Fraction(document[key]) for key in ("epsilon", "delta"))
     members = [case.values[i] for i in document["members"]]
-    rows = [[Fraction(x) for x in v] for v in members]
+    rows = [[make.meant(x) for x in v] for v in members]
     for chosen in itertools.combinations(range(case.d + len(rows)), case.d):  # all corners of the envelope
         matrix = [
             [Fraction(int(k == f)) for k in range(case.d)] + [Fraction(0)]
@@ -244,7 +244,7 @@ def mutate(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
         )  # fmt: skip
     elif isinstance(old, str) and old.startswith(("0x", "-0x")):
         number = float(old)
-        new = draw(st.sampled_from([math.nextafter(number, -1), math.nextafter(number, 9), number / 2, 0.25])).hex()
+        new = repr(draw(st.sampled_from([math.nextafter(number, -1), math.nextafter(number, 9), number / 2, 0.25])))
     elif isinstance(old, str):
         new = draw(st.sampled_from(["0", "1", "1/2", "3", "3/2", "1000001/1000000"]))
     else:
