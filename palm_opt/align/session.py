@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from palm_opt.align.measuring.evaluate import Measured, Policies, measured, write_rows
+from palm_opt.align.measuring.evaluate import Measured, Policies, write_rows
 from palm_opt.align.measuring.prompts import Row, sample_of
 from palm_opt.align.policies.adapters import blend
 from palm_opt.align.policies.base import load_model, quiet, require_libraries
@@ -248,7 +248,7 @@ class Session:
             reward.clipped = reward.scored = 0
         parts: list[Part] = [(None if name == BASE else self.adapter(name), share) for name, share in candidate.served]
         columns = self._policies().measure(parts, rows, rewards)
-        result = measured(columns, {reward.reward.name: reward.clipped for reward in rewards})
+        result = Measured.of(columns, {reward.reward.name: reward.clipped for reward in rewards})
         path = self.evaluation(candidate, split)
         with atomic_path(path) as temporary:
             write_rows(temporary, candidate.name, rows, columns)

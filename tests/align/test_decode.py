@@ -16,7 +16,7 @@ from palm_opt.errors import ProblemError, StoreError
 from palm_opt.portfolio.journal import read_journal
 from palm_opt.portfolio.manifest import write_manifest
 from palm_opt.portfolio.route import route
-from tests.align.tiny import RECIPE, changed
+from tests.align.tiny import RECIPE, changed, restless
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
     pytest.importorskip(_library)
@@ -154,9 +154,7 @@ def test_a_mixture_is_measured_as_an_adapter_is(
 
 def test_the_loop_measures_mixtures_and_any_member_answers(recipe: Path, tmp_path: Path) -> None:
     file, out = recipe.with_name("decoding.toml"), tmp_path / "p"
-    pairs = [('"pool"', '"oracle"'), ("lattice = 2", "trainer_gamma = 0.0005\ndecoding = true\nsoups = true")]
-    pairs += [("delta = 0.02", "delta = 0.001"), ("rate = 1e-2", "rate = 0.1"), ("steps = 2", "steps = 8")]
-    file.write_text(changed(RECIPE, *pairs))
+    file.write_text(restless("decoding = true\nsoups = true"))
     portfolio = run(file, out, progress=lambda line: None)
     entries, _ = read_journal(out / "journal.jsonl")
     events = [(entry["event"], entry.get("name", "")) for entry in entries]

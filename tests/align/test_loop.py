@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from palm_opt.align import Portfolio, run, train
-from palm_opt.portfolio.journal import read_journal
-from tests.align.tiny import RECIPE, changed
+from tests.align.tiny import restless
 
 ROOT = Path(__file__).resolve().parents[2]
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
@@ -48,20 +47,6 @@ def test_a_soup_is_what_peft_makes_of_its_parts(recipe: Path, tmp_path: Path) ->
     torch.testing.assert_close(logits(ours), logits(theirs), rtol=1e-4, atol=1e-5)
     one = PeftModel.from_pretrained(base(), first)
     assert (logits(one) - logits(ours)).abs().max() > 1e-4
-
-
-def restless(option: str) -> str:
-    """A recipe with rewards of sum 1, so that no policy beats another at every weight: a second round is sure."""
-    return changed(
-        RECIPE,
-        ('"pool"', '"oracle"'),
-        ('length = { function = "own:length", low = 0, high = 20 }', 'late = { function = "own:late" }'),
-        ("lattice = 2", f"trainer_gamma = 0.0005\n{option}"),
-        ("trainings = 3", "trainings = 4"),
-        ("delta = 0.02", "delta = 0.001"),
-        ("rate = 1e-2", "rate = 0.1"),
-        ("steps = 2", "steps = 8"),
-    )
 
 
 def assert_finished(file: Path, portfolio: Portfolio) -> None:

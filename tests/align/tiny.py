@@ -63,6 +63,20 @@ def changed(text: str, *pairs: tuple[str, str]) -> str:
     return text
 
 
+def restless(option: str) -> str:
+    """A recipe with rewards of sum 1, so that no policy beats another at every weight: a second round is sure."""
+    return changed(
+        RECIPE,
+        ('"pool"', '"oracle"'),
+        ('length = { function = "own:length", low = 0, high = 20 }', 'late = { function = "own:late" }'),
+        ("lattice = 2", f"trainer_gamma = 0.0005\n{option}"),
+        ("trainings = 3", "trainings = 4"),
+        ("delta = 0.02", "delta = 0.001"),
+        ("rate = 1e-2", "rate = 0.1"),
+        ("steps = 2", "steps = 8"),
+    )
+
+
 def save_tiny_model(folder: Path, chat: bool = False) -> None:
     """A random Llama of one small layer with its tokenizer, as a base model."""
     import torch

@@ -17,7 +17,7 @@ from palm_opt.align.policies.mixture import Part, attach
 from palm_opt.align.policies.sampling import complete, decoded
 from palm_opt.align.recipe.declaration import Recipe
 
-__all__ = ["Measured", "Policies", "measured", "write_rows"]
+__all__ = ["Measured", "Policies", "write_rows"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,23 @@ class Measured:
     prompts: int
     generations: int
     clipped: dict[str, int]
+
+    @classmethod
+    def of(cls, columns: Mapping[str, NDArray[np.float64]], clipped: dict[str, int]) -> Measured:
+        """From the columns of `Policies.measure`; the prompt is the unit, not the completion."""
+        means = {name: column.mean(axis=1) for name, column in columns.items()}
+        count, generations = columns["kl"].shape
+        value = {name: float(x.mean()) for name, x in means.items()}
+        error = {name: float(x.std(ddof=1) / math.sqrt(count)) for name, x in means.items()}
+        return cls(
+            kl=value.pop("kl"),
+            kl_standard_error=error.pop("kl"),
+            value=value,
+            standard_error=error,
+            prompts=count,
+            generations=generations,
+            clipped=clipped,
+        )
 
 
 class Policies:
@@ -147,23 +164,6 @@ def _score(
         log_extra=lambda *_: None,
         log_metric=lambda *_: None,
         **columns,
-    )
-
-
-def measured(columns: Mapping[str, NDArray[np.float64]], clipped: dict[str, int]) -> Measured:
-    """Values and standard errors over prompts (the prompt is the unit, not the completion) of `Policies.measure`."""
-    means = {name: column.mean(axis=1) for name, column in columns.items()}
-    count, generations = columns["kl"].shape
-    value = {name: float(x.mean()) for name, x in means.items()}
-    error = {name: float(x.std(ddof=1) / math.sqrt(count)) for name, x in means.items()}
-    return Measured(
-        kl=value.pop("kl"),
-        kl_standard_error=error.pop("kl"),
-        value=value,
-        standard_error=error,
-        prompts=count,
-        generations=generations,
-        clipped=clipped,
     )
 
 
