@@ -17,6 +17,8 @@ from palm_opt.tables.reading import BATCH, LARGEST, Batch, Codes, File, Gaps, Ta
 
 __all__ = ["frame_table", "parquet_table"]
 
+_DENSEST = 1_000  # bytes that a byte of a large file may hold: texts are packed to a tenth, not to a thousandth
+
 
 class ArrowTable(Table):
     """A Parquet file or a frame: `stream` gives record batches of some columns."""
@@ -104,13 +106,9 @@ def parquet_table(file: File) -> Table:
     try:
         with parquet.ParquetFile(file.handle) as opened:
             schema, rows = opened.schema_arrow, opened.metadata.num_rows
-            packed = opened.metadata.num_columns and sum(
-                opened.metadata.row_group(g).column(k).total_uncompressed_size
-                for g in range(opened.metadata.num_row_groups)
-                for k in range(opened.metadata.num_columns)
-                if opened.metadata.row_group(g).column(k).physical_type == "BYTE_ARRAY"
-            )
-        if packed > LARGEST or rows * 4 > LARGEST * 8:
+            groups = range(opened.metadata.num_row_groups)  # of columns pyarrow cannot say more of a damaged file
+            unpacked = sum(opened.metadata.row_group(g).total_byte_size for g in groups)
+        if unpacked > max(LARGEST, _DENSEST * file.size) or rows > 2 * LARGEST:
             raise ProblemError(f"{file.name}: more than {LARGEST} bytes once unpacked")
         return ArrowTable(file.name, schema, rows, stream)
     except ProblemError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from palm_opt.errors import ProblemError, TableWarning
 from palm_opt.tables.directions import choose
 from palm_opt.tables.npz import npz_names, read_npz, texts
 from palm_opt.tables.opening import frame_table, open_table
-from palm_opt.tables.reading import LARGEST, File, Format, Gaps, Table
+from palm_opt.tables.reading import LARGEST, File, Format, Gaps, Table, places
 
 __all__ = ["Candidates", "fill", "frame_candidates", "read_candidates"]
 
@@ -42,9 +42,7 @@ def read_candidates(
     """The candidates of a file; arguments as of `ValueMatrix.read`."""
     if file.kind == "npz":
         return _from_arrays(file, form, rewards)
-    on_disk = file.name != "stdin"
-    plain = on_disk and (form.missing == "error" if file.kind == "parquet" else form.plain and file.name[-4:] != ".tsv")
-    return _from_table(open_table(file, form), form, id, rewards, cost, plain)
+    return _from_table(open_table(file, form), form, id, rewards, cost, file.plain(form))
 
 
 def frame_candidates(
@@ -104,11 +102,11 @@ def _from_arrays(file: File, form: Format, rewards: Sequence[str] | None) -> Can
         array = array[:, [known.index(name.removeprefix("-")) for name in wanted]]
     elif wanted is not None:
         wanted = None if wanted == ["+"] else [name.removeprefix("+") for name in wanted]
-    gaps = Gaps(file.name)
+    gaps, place = Gaps(file.name), places(file.name, "row", range(len(array) if array.ndim else 0))
     if array.ndim == 2:
         labels = wanted if wanted is not None else [str(k) for k in range(array.shape[1])]
         for i, k in np.argwhere(np.isnan(array)).tolist():
-            gaps.add(_row(file.name), i, float(array[i, k]), labels[k] if k < len(labels) else str(k))
+            gaps.add(place, i, float(array[i, k]), labels[k] if k < len(labels) else str(k))
     costs = None if "costs" not in data else np.array(data["costs"], dtype=np.float64)
     made = Candidates(
         file.name,
@@ -118,13 +116,9 @@ def _from_arrays(file: File, form: Format, rewards: Sequence[str] | None) -> Can
         costs,
         None if "names" not in data else "id",
         None if costs is None else "cost",
-        form.missing == "error" and file.name != "stdin",
+        file.plain(form),
     )
     return _without_gaps(gaps, form, made)
-
-
-def _row(source: str) -> Callable[[int], str]:
-    return lambda i: f"{source}, row {i}"
 
 
 def _without_gaps(gaps: Gaps, form: Format, found: Candidates) -> Candidates:

@@ -109,8 +109,19 @@ class File:
         """What libraries open."""
         return self.source if isinstance(self.source, Path) else io.BytesIO(self.source)
 
-    def open(self) -> IO[bytes]:
+    @property
+    def size(self) -> int:
         """Its bytes."""
+        return self.source.stat().st_size if isinstance(self.source, Path) else len(self.source)
+
+    def plain(self, form: Format) -> bool:
+        """Whether it can be read again without any option, by the checker or by `palm-opt verify`."""
+        if self.name == "stdin" or form.missing != "error":
+            return False
+        return self.kind != "csv" or (form.plain and self.name[-4:].lower() != ".tsv")
+
+    def open(self) -> IO[bytes]:
+        """A stream of them."""
         try:
             return self.source.open("rb") if isinstance(self.source, Path) else io.BytesIO(self.source)
         except OSError as error:

@@ -313,7 +313,7 @@ class Samples:
             if missing != "error":
                 found = files.without_gaps(file.name, missing, found, [low for low, _ in pairs])
             made = cls.__new__(cls)
-            made._fill(**{**found, "plain": found["plain"] and file.name != "stdin"}, ranges=pairs, scale=scale)
+            made._fill(**found, ranges=pairs, scale=scale)
         except ProblemError as error:
             raise ProblemError(str(error) if str(error).startswith(file.name) else f"{file.name}: {error}") from None
         return made

@@ -80,7 +80,7 @@ def read_arrays(file: File, rewards: Sequence[str] | None) -> dict[str, Any]:
         "clusters": texts(data.get("clusters")),
         "rewards": wanted,
         "ranges": None if ranges is None else [(float(low), float(high)) for low, high in ranges],
-        "plain": True,
+        "plain": file.plain(Format()),
     }
 
 
@@ -118,7 +118,7 @@ def read_long(
         "prompts": table.names("prompt"),
         "clusters": _clusters(table, found),
         "rewards": wanted,
-        "plain": usual and _plain(file, form),
+        "plain": usual and file.plain(form),
     }
 
 
@@ -168,13 +168,6 @@ def _refuse_negated(source: str, wanted: Sequence[str]) -> None:
             raise ProblemError(
                 f"{source}: reward {name!r}: higher is better in samples; negate the numbers and the range"
             )
-
-
-def _plain(file: File, form: Format) -> bool:
-    """Whether the file is read the same without any option."""
-    if file.name == "stdin" or form.missing != "error":
-        return False
-    return file.kind != "csv" or (form.plain and file.name[-4:].lower() != ".tsv")
 
 
 def _roles(table: Table, prompt: str, cluster: str | None, more: dict[str, str]) -> dict[str, str]:

@@ -160,7 +160,6 @@ def read_long(file: File, form: Format, columns: Columns, memory: int) -> Source
             array, code, prompts = _without_gaps(table.source, form, array, code, prompts, wanted, log_weight)
         d = len(wanted)
         found = Arrays(array[:, :d], np.ascontiguousarray(array[:, d]) if log_weight else None)
-    plain = not gaps.count and file.name != "stdin" and (file.kind != "csv" or (form.plain and grouped))
     counts = np.bincount(code, minlength=len(prompts)).astype(np.int64)
     return Source(
         found,
@@ -169,7 +168,7 @@ def read_long(file: File, form: Format, columns: Columns, memory: int) -> Source
         tuple(prompts.tolist()),
         prompt_column=columns.prompt,
         log_weight_column=log_weight or "log_weight",
-        plain=plain and file.name[-4:].lower() != ".tsv",
+        plain=file.plain(form) and (grouped or file.kind != "csv"),
     )
 
 
@@ -241,7 +240,7 @@ def read_arrays(file: File, form: Format, rewards: Sequence[str] | None, memory:
         None if wanted is None else tuple(wanted),
         _labels(texts(data.get("prompt_ids"))),
         _labels(texts(data.get("responses"))),
-        plain=file.name != "stdin",
+        plain=file.plain(form),
     )
 
 

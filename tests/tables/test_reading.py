@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import palm_opt as palm
 from palm_opt.errors import TableWarning
-from palm_opt.tables.directions import lower_is_better, uneven
+from palm_opt.tables.directions import _TURNED, LOWER, lower_is_better, uneven
 from palm_opt.tables.samples_files import holds_samples
 from palm_opt.tables.weights import read_weights
 
@@ -205,6 +205,12 @@ def test_names_that_say_that_lower_is_better() -> None:
     assert all(map(lower_is_better, lower.split()))
     plain = "quality win_rate neg_price time_saved cost_efficiency x_speed truthfulqa r1 costume lossless error_free"
     assert not any(map(lower_is_better, plain.split()))
+
+
+def test_the_words_are_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
+    for words in (LOWER, _TURNED):
+        assert ", ".join(sorted(words)) in " ".join(text.split()).replace("> ", "")
 
 
 def test_a_direction_that_is_not_plain_is_asked_for(tmp_path: Path) -> None:
