@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from palm_opt.align import Portfolio, run, train
+from palm_opt.portfolio.journal import read_journal
 from tests.align.tiny import restless
 
 ROOT = Path(__file__).resolve().parents[2]
