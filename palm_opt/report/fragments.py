@@ -8,6 +8,7 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from palm_opt.report.browser import POLICY
 from palm_opt.report.drawing import colour, svg
 
 if TYPE_CHECKING:
@@ -15,15 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["download", "facts", "grid", "image", "key", "page", "section", "text", "tiles"]
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """A whole document, self-contained: no network, no scripts; empty parts are left out."""
+    """A whole document, self-contained: no network, no script but the checker; empty parts are left out."""
     style = files("palm_opt.report").joinpath("style.css").read_text("utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(part for part in parts if part)

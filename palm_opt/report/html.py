@@ -12,6 +12,7 @@ from palm_opt._version import __version__
 from palm_opt.errors import BackendNotFound
 from palm_opt.portfolio.directory import Portfolio
 from palm_opt.report import figures, fragments
+from palm_opt.report.browser import checked_in_browser
 from palm_opt.report.claims import headline, proof, shares
 from palm_opt.report.drawing import require_plot_libraries
 from palm_opt.report.fragments import facts, grid, image, section, text
@@ -218,6 +219,7 @@ def _verify(values: ValueMatrix, result: Result | Certified, portfolio: Portfoli
     if len(certificate) + len(table) <= MAX_EMBEDDED:
         carried = (name, "application/json", certificate), ("values.csv", "text/csv", table)
         links = f"<p>This report carries both files: {' and '.join(fragments.download(*file) for file in carried)}.</p>"
+        links = checked_in_browser(certificate, table) + links
     commands = [f"palm-opt verify {name} values.csv", f"python -I checker {name} values.csv"]
     if portfolio is not None:
         commands += verify_commands(portfolio)
