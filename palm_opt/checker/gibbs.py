@@ -109,9 +109,9 @@ def read_scores(path: str | Path, subject: dict[str, Any], scale: Any) -> Scores
             raise CertificateParseError(f"{table.where()}: prompt {show(prompt)} comes again after another prompt")
         last = prompt
         counts[prompt] = counts.get(prompt, 0) + 1
-        values.extend([table.number(row, at) for at in columns])
+        values.extend(table.numbers(row, columns))
         if weight_at is not None:
-            log_weights.append(table.number(row, weight_at))
+            log_weights.extend(table.numbers(row, [weight_at]))
     read = None if weight_at is None else log_weights
     return Scores(subject["rewards"], list(counts.values()), values, read, scale)
 

@@ -119,7 +119,7 @@ def read_samples(path: str | Path, subject: dict[str, Any]) -> Samples:
         prompt = prompts.setdefault(row[prompt_at], len(prompts))
         prompt_of.append(prompt)
         candidate_of.append(candidates.setdefault(row[candidate_at], len(candidates)))
-        values.extend([table.number(row, at) for at in columns])
+        values.extend(table.numbers(row, columns))
         if cluster_at is not None:
             if prompt == len(clusters):
                 clusters.append(row[cluster_at])
