@@ -14,6 +14,7 @@ import importlib
 import itertools
 import json
 import random
+import re
 import sys
 import time
 from collections import Counter
@@ -142,6 +143,8 @@ def mutant(document: dict[str, Any], random_: random.Random) -> dict[str, Any]:
             swapped = [*old]
             swapped[at], swapped[other] = old[other], old[at]
             new: Any = random_.choice([old[:at] + old[at + 1 :], [*old, old[at]], old[::-1], swapped])
+        elif isinstance(old, (dict, list)):
+            new = random_.choice([[], {}, None, [old]])
         elif isinstance(old, bool) or old is None:
             new = random_.choice([True, False, None])
         elif isinstance(old, int):
@@ -153,7 +156,8 @@ def mutant(document: dict[str, Any], random_: random.Random) -> dict[str, Any]:
         elif path[0] == "scale":
             new = random_.choice(["none", "minmax", "0", "1"])
         else:
-            new = random_.choice([*LEVELS, repr(float(old) * 0.99), repr(float(old) * 1.01)])
+            near = [repr(float(old) * x) for x in (0.99, 1.01)] if re.fullmatch("-?[0-9.e-]+", old) else []
+            new = random_.choice([*LEVELS, *near])
         place[path[-1]] = new
     return document
 
