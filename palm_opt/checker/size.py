@@ -151,7 +151,7 @@ class Tree:
         room = int.from_bytes(b"".join([limits[c] for c in self.cost]), "little")
         room |= int.from_bytes((bytes(width - 1) + b"\x80") * n, "little")
         for j, amount in amounts.items():
-            self.work.spend(n * width // 2 + 1_000)
+            self.work.spend(n * width * (1 + amount.bit_length() // 120) + 1_000)
             room -= self._field(j, width) * amount
         over = ~top_bits(room, n, width) & undecided
         return (over & -over).bit_length() - 1 if over else None
@@ -228,7 +228,7 @@ class Packed:
             return (1 << self.size) - 1
         if need_ >> (8 * self.width - 1):
             return 0
-        self.work.spend(self.size * (10 + self.width * (need_.bit_length() // 30 + 1) // 4))
+        self.work.spend(self.size * (25 + self.width * (need_.bit_length() // 30 + 1) // 4))
         return top_bits((fields | self.tops) - need_ * self.ones, self.size, self.width)
 
     def largest(self, scores: tuple[int, int]) -> int:
@@ -238,7 +238,7 @@ class Packed:
         words = array("Q", content)
         if sys.byteorder == "big":
             words.byteswap()
-        self.work.spend(self.size * 20)
+        self.work.spend(self.size * 120)
         top_words = words[self.width // 8 - 1 :: self.width // 8]
         high = max(top_words)
         starts = (at * self.width for at in compress(range(self.size), map(high.__eq__, top_words)))
