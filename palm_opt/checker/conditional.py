@@ -84,9 +84,9 @@ def read_answers(path: str | Path, subject: dict[str, Any]) -> Answers:
     values_at = [table.find(f"v_{name}") for name in subject["rewards"]]
     weights, values = [], []
     for row in table.rows("answer"):
-        values.append([table.number(row, at) for at in values_at])
+        values.append(table.numbers(row, values_at))
         if any(row[at] for at in asked_at):
-            weights.append([table.number(row, at, least=0) for at in asked_at])
+            weights.append(table.numbers(row, asked_at, least=0))
             if not any(weights[-1]):
                 raise CertificateParseError(f"{table.where()}: expected a weight that is not all 0")
         else:

@@ -81,17 +81,17 @@ def read_values(path: str | Path, subject: dict[str, Any], scale: Any) -> Pool:
     scale = [scale] * len(rewards) if isinstance(scale, str) else scale
     table = Table(path)
     columns = [table.find(name.removeprefix("-")) for name in rewards]
-    logs = {at for at, entry in zip(columns, scale, strict=True) if entry == "log"}
+    logs = [at for at, entry in zip(columns, scale, strict=True) if entry == "log"]
     costs_at = None if cost_column is None else table.find(cost_column)
     names_at = None if id_column is None else table.find(id_column)
     names: dict[str, None] = {}
     numbers, costs = array("d"), array("d")
     for row in table.rows("candidate"):
-        numbers.extend([table.number(row, at) for at in columns])
-        for at in logs:
-            table.number(row, at, least=5e-324)
+        numbers.extend(table.numbers(row, columns))
+        if logs:
+            table.numbers(row, logs, least=5e-324)
         if costs_at is not None:
-            costs.append(table.number(row, costs_at, least=0))
+            costs.extend(table.numbers(row, [costs_at], least=0))
         name = str(len(names)) if names_at is None else row[names_at]
         if not name or name in names:
             what = "is repeated" if name else "is empty"

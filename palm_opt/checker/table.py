@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from . import refuse
-from .reading import CELL, canonical
+from .reading import canonical, is_cell
 from .refuse import MAX_LINE, MAX_NUMBER_TEXT, CertificateParseError, show
 
 
@@ -32,7 +32,7 @@ class Table:
     """A CSV file, read row by row; errors name the file and the line."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path, self.line, self.work = Path(path), 0, refuse.Work()
+        self.path, self.line = Path(path), 0
         check_file(self.path, refuse.MAX_VALUES_BYTES)
         self.lines = self._read()
         self.header = next(self.lines, [])
@@ -54,11 +54,12 @@ class Table:
                 raise CertificateParseError(f"{self.path}: line {reader.line_num}: not CSV: {error}") from None
 
     def _lines(self, stream: TextIO) -> Iterator[str]:
+        left = refuse.MAX_WORK
         while line := stream.readline(MAX_LINE + 1):
-            if len(line) > MAX_LINE or "\0" in line:
-                what = f"longer than {MAX_LINE} characters" if len(line) > MAX_LINE else "a NUL character"
+            left -= 2_000 + 40 * len(line)
+            if left < 0 or len(line) > MAX_LINE or "\0" in line:
+                what = "a NUL character" if "\0" in line else "longer than this checker can take"
                 raise CertificateParseError(f"{self.path}: after line {self.line}: {what}")
-            self.work.spend(1_000 + 40 * len(line))
             yield line
 
     def where(self) -> str:
@@ -82,15 +83,17 @@ class Table:
         if row is None:
             raise CertificateParseError(f"{self.path}: line {self.line + 1}: expected at least one {what}")
 
-    def number(self, row: list[str], at: int, least: float = -sys.float_info.max) -> float:
-        """The number in one field."""
-        text = row[at]
-        number = float(text) if len(text) <= MAX_NUMBER_TEXT and CELL.fullmatch(text) else math.nan
-        if not least <= number < math.inf:
-            limit = "" if least < 0 else " > 0" if least else " >= 0"
-            what = f"a finite number{limit}, got {show(text)}"
-            raise CertificateParseError(f"{self.where()}: column {show(self.header[at])}: expected {what}")
-        return number
+    def numbers(self, row: list[str], columns: Sequence[int], least: float = -sys.float_info.max) -> list[float]:
+        """The numbers in some fields."""
+        found = []
+        for at in columns:
+            text = row[at]
+            number = float(text) if len(text) <= MAX_NUMBER_TEXT and is_cell(text) else math.nan
+            if not least <= number < math.inf:
+                what = f"a finite number{'' if least < 0 else ' > 0' if least else ' >= 0'}, got {show(text)}"
+                raise CertificateParseError(f"{self.where()}: column {show(self.header[at])}: expected {what}")
+            found.append(number)
+        return found
 
 
 class Digest:
