@@ -84,7 +84,7 @@ class Pool:
             raise ProblemError(f"candidate {values.names[min(both)]!r} is both required and forbidden")
         self.exact = ExactValues(values, epsilon, delta)
         # dominance is decided on the numbers given: scaling keeps their order
-        self.numbers = np.column_stack([column.numbers * float(np.sign(column.factor)) for column in values.columns])
+        self.numbers = np.column_stack([column.numbers * column.sign for column in values.columns])
         self.dominator, self.front = skyline(self.numbers)
         self._shadow: NDArray[np.int64] | None = None
         self._revealed: dict[tuple[int, frozenset[int]], NDArray[np.int64]] = {}

@@ -48,7 +48,8 @@ def _longer(sizes: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """The sizes that are no decimals of at most 15 digits with so many places."""
     with np.errstate(over="ignore"):
         whole = np.rint(np.minimum(sizes * 10.0**count, _SHORT))
-    return sizes[(whole >= _SHORT) | (whole / 10.0**count != sizes)]
+    longer: NDArray[np.float64] = sizes[(whole >= _SHORT) | (whole / 10.0**count != sizes)]
+    return longer
 
 
 def integer(number: float, count: int) -> int:
@@ -57,4 +58,4 @@ def integer(number: float, count: int) -> int:
     if "e" in text:
         return int(Decimal(text).scaleb(count))
     whole, _, part = text.partition(".")
-    return int(whole + part) * 10 ** (count - len(part))
+    return int(whole + part + "0" * (count - len(part)))

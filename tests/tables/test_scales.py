@@ -1,5 +1,6 @@
 """Scales: one for all rewards or one each, exact on decimals, floats close to them, and what is refused."""
 
+import itertools
 from decimal import Context, Decimal
 from fractions import Fraction
 
@@ -39,7 +40,7 @@ def test_a_scale_per_reward_exactly_and_as_floats(data):
         wrong = max(abs(Fraction(float(x)) - y) for x, y in zip(values.array[:, k], column, strict=True))
         assert wrong <= size / 10**14 + Fraction(1, 10**320)
         order = sorted(range(n), key=lambda i: column[i])
-        assert all(values.array[a, k] <= values.array[b, k] for a, b in zip(order, order[1:], strict=False))
+        assert all(values.array[a, k] <= values.array[b, k] for a, b in itertools.pairwise(order))
 
 
 def test_ties_that_a_person_sees_are_ties():
