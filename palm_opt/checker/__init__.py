@@ -2,9 +2,10 @@
 
 from .command import Subject, check, main, parse, read_certificate, read_subject, verify_files
 from .conditional import Answers, read_answers
-from .exact import Problem, read_values
+from .exact import read_values
 from .gibbs import Scores, read_scores
-from .reading import CertificateParseError, Document, InvalidCertificate, PalmError
+from .memory import Problem
+from .refuse import CertificateParseError, Document, InvalidCertificate, PalmError
 from .statement import Verified
 from .statistical import Samples, read_samples
 

@@ -5,19 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import reading
+from . import form, refuse
 from .conditional import Answers, check_answers, parse_answers, read_answers
-from .exact import Problem, check_exact, parse_exact, read_values
+from .exact import Pool, check_exact, parse_exact, read_values
 from .gibbs import Scores, check_scores, parse_scores, read_scores
-from .reading import CertificateParseError, Document, InvalidCertificate, as_word, expected, load
+from .reading import load
+from .refuse import CertificateParseError, Document, InvalidCertificate
 from .statement import Verified
 from .statistical import Samples, check_samples, parse_samples, read_samples
 from .table import check_file
 
-Subject = Problem | Answers | Scores | Samples
+Subject = Pool | Answers | Scores | Samples
 
 _KINDS: dict[str, tuple[type, Callable[..., None], Callable[..., Subject], Callable[..., Verified]]] = {
-    "values": (Problem, parse_exact, read_values, check_exact),
+    "values": (Pool, parse_exact, read_values, check_exact),
     "answers": (Answers, parse_answers, read_answers, check_answers),
     "scores": (Scores, parse_scores, read_scores, check_scores),
     "samples": (Samples, parse_samples, read_samples, check_samples),
@@ -26,10 +27,11 @@ _KINDS: dict[str, tuple[type, Callable[..., None], Callable[..., Subject], Calla
 
 def _about(document: dict[str, Any]) -> str:
     """What a certificate speaks of, a key of _KINDS."""
-    kind = as_word("kind", document.get("kind"), "exact", "conditional", "statistical")
+    kind = document.get("kind")
+    form.word("exact", "conditional", "statistical")("kind", kind)
     subject = document.get("subject")
     scores = isinstance(subject, dict) and subject.get("type") == "scores"
-    return {"exact": "values", "conditional": "scores" if scores else "answers", "statistical": "samples"}[kind]
+    return {"exact": "values", "conditional": "scores" if scores else "answers"}.get(str(kind), "samples")
 
 
 def parse(source: bytes | bytearray | str | dict[str, Any]) -> Document:
@@ -42,17 +44,19 @@ def parse(source: bytes | bytearray | str | dict[str, Any]) -> Document:
     """
     loaded = load(source) if isinstance(source, (bytes, bytearray, str)) else source
     if not isinstance(loaded, dict):
-        expected("certificate", "an object", loaded)
+        refuse.expected("certificate", "an object", loaded)
     document = Document(loaded)
-    _KINDS[_about(document)][1](document)
+    about = _about(document)
+    form.integer(1, 2)("version", document.get("version"))
+    _KINDS[about][1](document)
     return document
 
 
 def read_certificate(path: str | Path) -> Document:
     """Read and `parse` a certificate file; the message of a `CertificateParseError` starts with its path."""
-    check_file(Path(path), reading.MAX_BYTES, "certificate: ", pipe=True)
+    check_file(Path(path), refuse.MAX_BYTES, "certificate: ", pipe=True)
     with Path(path).open("rb") as file:
-        content = file.read(reading.MAX_BYTES + 1)
+        content = file.read(refuse.MAX_BYTES + 1)
     try:
         return parse(content)
     except CertificateParseError as error:

@@ -13,38 +13,17 @@ from operator import ge, lt, mul
 from pathlib import Path
 from typing import Any
 
-from . import reading
+from . import form, refuse
 from .exact import tolerances
-from .reading import (
-    INTEGER_LIMIT,
-    CertificateParseError,
-    Document,
-    InvalidCertificate,
-    Work,
-    about,
-    as_integer,
-    as_integers,
-    as_list,
-    as_number,
-    as_ratio,
-    as_texts,
-    as_word,
-    brief,
-    expected,
-    float_above,
-    keys,
-    over_common,
-    parse_head,
-    plain,
-    rational,
-    ratios,
-    show,
-    shown,
-)  # fmt: skip
-from .size import Packed, Tree, bits, parse_proof, proof_of
-from .statement import Verified, counted, listed, promise, rewards_in_words
-from .table import Digest, Table, flat, labels
+from .memory import flat, labels
+from .reading import over_common, rational, ratios
+from .refuse import CertificateParseError, Document, InvalidCertificate, Work, need, show
+from .size import BRANCHING, PACKING, Packed, Tree, bits, proof_of
+from .statement import Verified, about, brief, counted, float_above, listed, plain, promise
+from .table import Digest, Table
 
+MAX_REWARDS = 64  # of the kinds conditional and statistical
+MAX_EXPONENT = 4_000  # of the points of a corner proof
 _CORNER_BITS = 64  # to which the weight of a corner is rounded for the first comparison with all members
 
 
@@ -105,9 +84,9 @@ def read_answers(path: str | Path, subject: dict[str, Any]) -> Answers:
     values_at = [table.find(f"v_{name}") for name in subject["rewards"]]
     weights, values = [], []
     for row in table.rows("answer"):
-        values.append([table.number(row, at) for at in values_at])
+        values.append(table.numbers(row, values_at))
         if any(row[at] for at in asked_at):
-            weights.append([table.number(row, at, least=0) for at in asked_at])
+            weights.append(table.numbers(row, asked_at, least=0))
             if not any(weights[-1]):
                 raise CertificateParseError(f"{table.where()}: expected a weight that is not all 0")
         else:
@@ -120,71 +99,50 @@ def read_answers(path: str | Path, subject: dict[str, Any]) -> Answers:
 
 def parse_answers(document: Document) -> None:
     """Check the keys and types of a certificate about answers."""
-    version = parse_head(document, "oracle_error floor exponent points denominator corners", "answered")
-    d = parse_subject(document, "answers", answers=int)
-    for key in ("oracle_error", "floor"):
-        if key == "oracle_error" or document[key] is not None:
-            texts = as_list(key, document[key], 2 if key == "oracle_error" else d, "numbers")
-            for k, text in enumerate(texts):
-                as_number(f"{key}[{k}]", text, version)
-    parse_corners(document, d)
+    version, d = document["version"], count_rewards(document)
+    form.conform("", document, form.head(version) | corner_form(document, d) | {
+        "subject": {"type": form.word("answers"), "rewards": [form.name], "answers": form.integer(0)},
+        "oracle_error": form.several(form.number(version), 2),
+        "floor": form.nullable(form.several(form.number(version), d)),
+    })  # fmt: skip
 
 
-def parse_corners(document: Document, d: int) -> None:
-    """Check the types of what both subjects share."""
-    as_integers("members", document["members"], 0)
-    if type(document["exponent"]) is not int or abs(document["exponent"]) > reading.MAX_EXPONENT:
-        what = f"an integer from {-reading.MAX_EXPONENT} to {reading.MAX_EXPONENT}"
-        expected("exponent", what, document["exponent"])
-    _parse_points("points", document["points"], d)
-    as_integer("denominator", document["denominator"], 1)
-    for at, row in enumerate(as_list("corners", document["corners"])):
-        as_integers("corners", row, 0, at)
-        if len(row) < d or (len(row) - d) % 2:
-            expected(f"corners[{at}]", f"{d} numbers of facets and members, and pairs j, m", row)
-    if "answered" in document:
-        answered = document["answered"]
-        last = "nodes" if isinstance(answered, dict) and "nodes" in answered else "y"
-        keys("answered", answered, f"lower_bound weights points {last}")
-        as_ratio("answered.lower_bound", answered["lower_bound"])
-        _parse_points("answered.points", answered["points"], d)
-        parse_proof("answered", answered)
-
-
-def _parse_points(where: str, points: Any, d: int) -> None:
-    for at, row in enumerate(as_list(where, points)):
-        as_integers(where, row, 1 - INTEGER_LIMIT, at)
-        if len(row) != d:
-            expected(f"{where}[{at}]", f"{d} integers", row)
-
-
-def parse_subject(document: Document, kind: str, **types: type) -> int:
-    """Check `subject` of the kinds that name its type; the number of rewards."""
-    subject = document["subject"]
-    keys("subject", subject, " ".join(["type", "rewards", *types]))
-    as_word("subject.type", subject["type"], kind)
-    rewards = as_texts("subject.rewards", subject["rewards"])
-    if not 1 <= len(rewards) <= reading.MAX_REWARDS or len(set(rewards)) < len(rewards):
-        raise CertificateParseError(f"subject.rewards: expected 1 to {reading.MAX_REWARDS} distinct names")
-    for key, kind_of in types.items():
-        if kind_of is int:
-            as_integer(f"subject.{key}", subject[key])
-        elif kind_of is str and (key == "prompt" or subject[key] is not None):
-            as_texts(f"subject.{key}", [subject[key]])
-        elif kind_of is bool and type(subject[key]) is not bool:
-            expected(f"subject.{key}", "true or false", subject[key])
+def count_rewards(document: Document) -> int:
+    """The number of rewards of the kinds that name the type of their subject."""
+    subject = document.get("subject")
+    rewards = subject.get("rewards") if isinstance(subject, dict) else None
+    form.conform("subject.rewards", rewards, [form.name])
+    assert isinstance(rewards, list)
+    if not 1 <= len(rewards) <= MAX_REWARDS or len(set(rewards)) < len(rewards):
+        raise CertificateParseError(f"subject.rewards: expected 1 to {MAX_REWARDS} distinct names")
     return len(rewards)
+
+
+def corner_form(document: Document, d: int) -> dict[str, form.Form]:
+    """The form of what both subjects share."""
+
+    def corner(where: str, value: Any) -> None:
+        form.integers(0)(where, value)
+        if len(value) < d or (len(value) - d) % 2:
+            raise CertificateParseError(f"{where}: expected {d} numbers of facets and members, and pairs j, m")
+
+    points = [form.several(form.integer(1 - refuse.INTEGER_LIMIT), d)]
+    answered = document.get("answered")
+    proof = BRANCHING if isinstance(answered, dict) and "nodes" in answered else PACKING
+    return {
+        "members": form.integers(0), "exponent": form.integer(-MAX_EXPONENT, MAX_EXPONENT), "points": points,
+        "denominator": form.integer(1), "corners": [corner],
+        "answered?": {"lower_bound": form.ratio, "points": points} | proof,
+    }  # fmt: skip
 
 
 def match(document: Document, subject: Any) -> tuple[Fraction, Fraction]:
     """Match the document with its subject; epsilon and delta."""
     for key, found in subject.subject().items():
-        if document["subject"][key] != found:
-            what = f"{show(document['subject'][key])} claimed, the file has {show(found)}"
-            raise InvalidCertificate(f"subject.{key}: {what}")
+        claimed = document["subject"][key]
+        need(claimed == found, f"subject.{key}: {show(claimed)} claimed, the file has {show(found)}")
     found = subject.sha256(document["version"])
-    if found != document["sha256"]:
-        raise InvalidCertificate(f"sha256: the certificate is about {document['sha256']}, the file is {found}")
+    need(found == document["sha256"], f"sha256: the certificate is about {document['sha256']}, the file is {found}")
     return tolerances(document)
 
 
@@ -269,53 +227,40 @@ def check_answers(document: Document, answers: Answers) -> Verified:
     """Check every claim of a certificate about answers."""
     epsilon, delta = match(document, answers)
     check_members(document["members"], answers.count)
-    promise_ = _promise(document, answers, epsilon, delta)
-    error, floor = document["oracle_error"], document["floor"]
+    claim = _promise(document, answers, epsilon, delta)
+    eta, gamma = (plain(rational(text)) for text in document["oracle_error"])
+    floor = None if document["floor"] is None else [plain(rational(text)) for text in document["floor"]]
     details: dict[str, Any] = {"scale": ["none"] * len(answers.rewards), "reference": "oracle"}
-    details["oracle_error"] = [shown(text) for text in error]
-    details["floor"] = None if floor is None else [shown(text) for text in floor]
-    details["answers"] = answers.count
-    eta, gamma = (plain(rational(text)) for text in error)
-    trust = f"has at least 1 - {eta} times the best possible weighted value, less {gamma}"
-    statement = [f"Taken on trust: every answer to a preference {trust}; the values are those of the file."]
+    details |= {"oracle_error": [eta, gamma], "floor": floor, "answers": answers.count}
+    share = f"{plain(1 - rational(document['oracle_error'][0]))} times "
+    trust = f"every answer to a preference has at least {share if eta else ''}what is possible there, less {gamma}"
+    lines = [f"Rewards: {listed(answers.rewards)} (higher is better). Preferences: all.", f"Taken on trust: {trust}."]
     if floor is not None:
-        least = [f"{name} {plain(rational(text))}" for name, text in zip(answers.rewards, floor, strict=True)]
-        statement.append(f"Taken on trust: no admissible policy, seen or not, has less than {listed(least)}.")
-    return verified(promise_, answers.count, details, "every admissible policy, seen or not", "answer", statement)
+        least = listed([f"{low} in {reward}" for low, reward in zip(floor, answers.rewards, strict=True)])
+        lines.append(f"Taken on trust: every admissible policy, seen or not, has at least {least}.")
+    return verified(claim, answers.count, details, "every admissible policy, seen or not", "answer", lines)
 
 
 def check_members(members: list[int], count: int) -> None:
-    if not members or len(set(members)) < len(members) or max(members) >= count:
-        raise InvalidCertificate(f"members: expected distinct numbers below {count}, at least one")
+    fine = members and len(set(members)) == len(members) and max(members) < count
+    need(bool(fine), f"members: expected distinct numbers below {count}, at least one")
 
 
-def verified(
-    promise_: Promise, count: int, details: dict[str, Any], best: str, row: str, statement: list[str]
-) -> Verified:
+def verified(claim: Promise, count: int, details: dict[str, Any], best: str, row: str, lines: list[str]) -> Verified:
     """Check the corners and what is answered; what is proved."""
-    document = promise_.document
-    _check_corners(promise_)
-    rewards, size = document["subject"]["rewards"], len(document["members"])
-    names = listed([str(i) for i in document["members"]])
-    text = promise(
-        f"the best of the {counted(size, 'member')} ({row}s {names}, from 0)", promise_.epsilon, promise_.delta, best
-    )
-    lines = [
-        text,
-        f"Rewards: {rewards_in_words(rewards) if row != 'answer' else listed(rewards)}. Preferences: all.",
-        *statement,
-    ]
+    document, size = claim.document, len(claim.document["members"])
+    _check_corners(claim)
+    who = f"the best of the {counted(size, 'member')} ({row} {listed(list(map(str, document['members'])))}, from 0)"
+    lines = [promise(who, best, claim.epsilon, claim.delta), *lines]
     if "answered" in document:
-        details["answered_lower_bound"] = plain(_check_answered(promise_, count))
+        details["answered_lower_bound"] = plain(_check_answered(claim, count))
         least = details["answered_lower_bound"]
-        lines.append(
-            f"Of the {counted(count, row)} at least {least} are needed for it, whatever the unseen policies are."
-        )
+        lines.append(f"Of the {counted(count, row)} at least {least} are needed, whatever the policies not seen are.")
     lines.append("Nothing is proved about how few policies would do.")
     levels = float_above(document["epsilon"]), float_above(document["delta"])
-    return Verified(
-        "conditional", size, Fraction(size), Fraction(0), *levels, document["sha256"], {"rewards": rewards, **details}, tuple(lines)
-    )  # fmt: skip
+    details = {"rewards": document["subject"]["rewards"], **details}
+    cost = Fraction(size)
+    return Verified("conditional", size, cost, Fraction(0), *levels, document["sha256"], details, tuple(lines))
 
 
 def _promise(document: Document, answers: Answers, epsilon: Fraction, delta: Fraction) -> Promise:
@@ -354,27 +299,27 @@ def power(exponent: int) -> Fraction:
     return Fraction(1 << exponent) if exponent >= 0 else Fraction(1, 1 << -exponent)
 
 
-def _check_corners(promise_: Promise) -> None:
+def _check_corners(claim: Promise) -> None:
     """Check that all corners of the members' envelope are listed, and that the promise holds at each of them.
 
     The envelope is of points v' <= v: Q = { (w, z): z >= w.v'_p for all p, w >= 0, sum w = 1 }. Facet k < d is w_k = 0,
     facet d + p is z = w.v'_p. See docs/theory.md, L5, for why a list that is closed under its edges is complete.
     """
-    document = promise_.document
+    document = claim.document
     points, members = document["points"], document["members"]
     d, unit = len(document["subject"]["rewards"]), power(document["exponent"])
     if len(points) != len(members):
         raise InvalidCertificate(f"points: expected {len(members)}, got {len(points)}")
     for p, (point, i) in enumerate(zip(points, members, strict=True)):
-        if any(unit * a > x for a, x in zip(point, promise_.lower[i], strict=True)):
+        if any(unit * a > x for a, x in zip(point, claim.lower[i], strict=True)):
             raise InvalidCertificate(f"points[{p}]: it is not below the value vector of row {i}")
     above = [sum(a for a in point if a > 0) for point in points]
-    packed = Packed([*zip(*points, strict=True), above], [1 << _CORNER_BITS] * d + [1], promise_.work)
+    packed = Packed([*zip(*points, strict=True), above], [1 << _CORNER_BITS] * d + [1], claim.work)
     size = max(abs(a).bit_length() for point in points for a in point)
-    outer, q = promise_.outer, document["denominator"]
-    shared = math.lcm(promise_.delta.denominator, unit.denominator)
-    delta, rise = int(promise_.delta * shared), int(unit * shared)
-    keep = 1 - promise_.epsilon
+    outer, q = claim.outer, document["denominator"]
+    shared = math.lcm(claim.delta.denominator, unit.denominator)
+    delta, rise = int(claim.delta * shared), int(unit * shared)
+    keep = 1 - claim.epsilon
     left, right = keep.numerator * shared, keep.denominator * q * outer.unit * outer.scale
     seen: set[tuple[int, ...]] = set()
     edges: set[tuple[int, ...]] = set()  # those with one end so far
@@ -384,7 +329,7 @@ def _check_corners(promise_: Promise) -> None:
         if active in seen or any(map(ge, active, active[1:])) or not d <= active[-1] < d + len(points):
             raise InvalidCertificate(f"{where}: expected another set of {d} facets, ascending, the last of a member")
         seen.add(active)
-        promise_.work.spend(d * d * d * (300 + (d * size) ** 2 // 900) + 20_000)
+        claim.work.spend(d * d * d * (300 + (d * size) ** 2 // 900) + 20_000)
         x, height = _solve_corner(where, points, active, d)
         total = sum(x)
         bent = [(a << _CORNER_BITS) // total for a in x]
@@ -400,7 +345,7 @@ def _check_corners(promise_: Promise) -> None:
         if left * bound > right * (delta * total + rise * height):
             proved = Fraction(bound, total * q * outer.unit * outer.scale)
             lost = keep * proved - unit * Fraction(height, total)
-            raise InvalidCertificate(f"{where}: regret up to {about(lost)}, delta is {brief(promise_.delta)}")
+            raise InvalidCertificate(f"{where}: regret up to {about(lost)}, delta is {brief(claim.delta)}")
     if edges or not seen:
         edge = min(edges, default=())
         what = f"the edge {list(edge)} has one end only" if seen else "the list is empty"
@@ -436,20 +381,20 @@ def _solve_corner(where: str, points: list[list[int]], active: tuple[int, ...], 
     return x, sum(map(mul, x, first))
 
 
-def _check_answered(promise_: Promise, count: int) -> Fraction:
+def _check_answered(claim: Promise, count: int) -> Fraction:
     """Check the least number of answered policies that can keep the promise against the outer bound."""
-    answered, outer = promise_.document["answered"], promise_.outer
-    d, unit = len(promise_.document["subject"]["rewards"]), power(promise_.document["exponent"])
-    proof = proof_of(promise_.document, d)
+    answered, outer = claim.document["answered"], claim.outer
+    d, unit = len(claim.document["subject"]["rewards"]), power(claim.document["exponent"])
+    proof = proof_of(claim.document, d)
     assert proof is not None
     weights, nodes = proof
     points = answered["points"]
     if len(points) != len(weights):
         raise InvalidCertificate(f"answered: {len(weights)} weights and {len(points)} points")
-    most = {j: math.floor(promise_.spare[j] * outer.unit / unit) for j in outer.weights}
-    least = [math.ceil(low / unit) for low in promise_.floor] if promise_.floor else None
+    most = {j: math.floor(claim.spare[j] * outer.unit / unit) for j in outer.weights}
+    least = [math.ceil(low / unit) for low in claim.floor] if claim.floor else None
     for at, point in enumerate(points):
-        promise_.work.spend(len(outer.weights) * d * (200 + sum(map(int.bit_length, point))))
+        claim.work.spend(len(outer.weights) * d * (200 + sum(map(int.bit_length, point))))
         for j, weight in outer.weights.items():
             if sum(map(mul, weight, point)) > most[j]:
                 raise InvalidCertificate(f"answered.points[{at}]: answer {j} rules it out")
@@ -458,16 +403,16 @@ def _check_answered(promise_: Promise, count: int) -> Fraction:
     for at, node in enumerate(nodes):
         if node[0] == "branch" and node[1] >= count:
             raise InvalidCertificate(f"answered: node {at}: answer {show(node[1])} does not exist")
-    integers, whole = promise_.values
+    integers, whole = claim.values
     most_of = [max((weight[k] for weight in weights), default=0) for k in range(d)]
-    packed = Packed([integers[k::d] for k in range(d)], most_of, promise_.work)
+    packed = Packed([integers[k::d] for k in range(d)], most_of, claim.work)
     covers = []
     for weight, point in zip(weights, points, strict=True):
-        best = (1 - promise_.epsilon) * unit * sum(map(mul, weight, point)) - promise_.delta * sum(weight)
+        best = (1 - claim.epsilon) * unit * sum(map(mul, weight, point)) - claim.delta * sum(weight)
         covers.append(packed.reach(packed.scores(weight), math.ceil(best * whole)))
-    tree = Tree(covers, list(range(count)), [Fraction(1)] * count, True, "answer {}".format, promise_.work)
+    tree = Tree(covers, list(range(count)), [Fraction(1)] * count, True, "answer {}".format, claim.work)
     proved = tree.bound(nodes, 0, (1 << count) - 1)
-    claimed = as_ratio("answered.lower_bound", answered["lower_bound"])
+    claimed = rational(answered["lower_bound"])
     if claimed > proved:
         raise InvalidCertificate(f"answered.lower_bound: {brief(claimed)} is claimed, {brief(proved)} is proved")
     return claimed

@@ -16,26 +16,14 @@ from operator import add, mul, sub
 from pathlib import Path
 from typing import Any
 
-from . import reading
-from .conditional import Outer, Promise, check_members, match, parse_corners, parse_subject, verified
-from .exact import in_words, parse_scale, scale_of, scales, written
-from .reading import (
-    CertificateParseError,
-    Document,
-    InvalidCertificate,
-    Work,
-    as_list,
-    as_number,
-    over_common,
-    parse_head,
-    plain,
-    rational,
-    ratios,
-    show,
-    shown,
-)  # fmt: skip
-from .statement import Verified
-from .table import Digest, Table, flat, labels
+from . import form, refuse
+from .conditional import Outer, Promise, check_members, corner_form, count_rewards, match, verified
+from .exact import entry, in_words, scale_of, written
+from .memory import flat, labels, scales
+from .reading import over_common, rational, ratios
+from .refuse import CertificateParseError, Document, InvalidCertificate, Work, need, show
+from .statement import Verified, directions, plain
+from .table import Digest, Table
 
 
 @dataclass
@@ -60,7 +48,7 @@ class Scores:
     """
 
     rewards: list[str]
-    counts: Sequence[int]
+    counts: Any
     values: Any
     log_weights: Any = None
     scale: Any = "none"
@@ -88,9 +76,8 @@ class Scores:
         negated, scale = self.rewards[k].startswith("-"), self.scale[k]
         if scale == "none":
             return [-x for x in column] if negated else column
-        *integers, low, high = over_common(
-            ratios(column, version) + [rational(end).as_integer_ratio() for end in scale]
-        )[0]
+        ends = [rational(end).as_integer_ratio() for end in scale]
+        *integers, low, high = over_common(ratios(column, version) + ends)[0]
         try:
             return [(high - x if negated else x - low) / (high - low) for x in integers]
         except OverflowError:
@@ -122,53 +109,58 @@ def read_scores(path: str | Path, subject: dict[str, Any], scale: Any) -> Scores
             raise CertificateParseError(f"{table.where()}: prompt {show(prompt)} comes again after another prompt")
         last = prompt
         counts[prompt] = counts.get(prompt, 0) + 1
-        values.extend([table.number(row, at) for at in columns])
+        values.extend(table.numbers(row, columns))
         if weight_at is not None:
-            log_weights.append(table.number(row, weight_at))
+            log_weights.extend(table.numbers(row, [weight_at]))
     read = None if weight_at is None else log_weights
     return Scores(subject["rewards"], list(counts.values()), values, read, scale)
 
 
 def parse_scores(document: Document) -> None:
     """Check the keys and types of a certificate about scores."""
-    version = parse_head(document, "beta weights scale exponent points denominator corners", "answered")
-    d = parse_subject(document, "scores", prompts=int, prompt=str, log_weight=str)
-    parse_scale("scale", document["scale"], d, version, "none")
-    as_number("beta", document["beta"], version)
-    for j, weight in enumerate(as_list("weights", document["weights"])):
-        for k, text in enumerate(as_list(f"weights[{j}]", weight, d, "numbers")):
-            as_number(f"weights[{j}][{k}]", text, version)
-    parse_corners(document, d)
+    version, d = document["version"], count_rewards(document)
+    single = version == 1 and type(document.get("scale")) is str
+    form.conform("", document, form.head(version) | corner_form(document, d) | {
+        "subject": {
+            "type": form.word("scores"), "prompt": form.name, "rewards": [form.name], "prompts": form.integer(0),
+            "log_weight": form.nullable(form.name),
+        },
+        "scale": form.word("none") if single else form.several(entry(version, "none"), d),
+        "beta": form.number(version), "weights": [form.several(form.number(version), d)],
+    })  # fmt: skip
 
 
 def check_scores(document: Document, scores: Scores) -> Verified:
     """Check every claim of a certificate about scores."""
-    if document["scale"] != written(scores.scale, document["version"]):
-        raise InvalidCertificate("scale: not the scale of the scores")
-    if (document["subject"]["log_weight"] is None) != (scores.log_weights is None):
-        raise InvalidCertificate("subject.log_weight: the certificate and the scores do not both have log weights")
+    need(document["scale"] == written(scores.scale, document["version"]), "scale: not the scale of the scores")
+    both = (document["subject"]["log_weight"] is None) == (scores.log_weights is None)
+    need(both, "subject.log_weight: the certificate and the scores do not both have log weights")
     epsilon, delta = match(document, scores)
-    count, beta = len(document["weights"]), document["beta"]
+    count, beta, prompts = len(document["weights"]), plain(rational(document["beta"])), len(scores.counts)
     check_members(document["members"], count)
-    promise_ = _promise(document, scores, epsilon, delta)
-    details = {"scale": scale_of(scores.scale), "reference": "gibbs", "beta": shown(beta)}
-    details |= {"prompts": len(scores.counts), "planned": count}
-    lows_highs = [(scores.values[k :: len(scores.rewards)]) for k in range(len(scores.rewards))]
-    statement = [
-        in_words(scores.rewards, scores.scale, lows_highs, delta),
-        f"Values are mean rewards less {plain(rational(beta))} times the KL divergence from the reference policy, on the"
-        f" {len(scores.counts)} prompts of the file with the responses sampled there: an estimate of what training reaches.",
+    claim = _promise(document, scores, epsilon, delta)
+    details = {
+        "scale": scale_of(scores.scale),
+        "reference": "gibbs",
+        "beta": beta,
+        "prompts": prompts,
+        "planned": count,
+    }
+    lines = [
+        f"{directions(scores.rewards)} Preferences: all.",
+        in_words(scores, delta),
+        f"Values are mean rewards less {beta} times the KL divergence from the reference policy, over the {prompts}"
+        " prompts and the responses of the file only: an estimate of what training reaches.",
     ]
-    best = "every policy over these responses"
-    return verified(promise_, count, details, best, "planned weight", statement)
+    return verified(claim, count, details, "every policy over these responses", "planned weight", lines)
 
 
 def _promise(document: Document, scores: Scores, epsilon: Fraction, delta: Fraction) -> Promise:
     """The bounds of the closed form at the planned weights, with their rounding margins."""
     if rational(document["beta"]) <= 0:
         raise InvalidCertificate("beta: expected a number > 0")
-    if len(document["weights"]) > reading.MAX_WEIGHTS:
-        raise CertificateParseError(f"weights: more than {reading.MAX_WEIGHTS} are beyond this checker")
+    if len(document["weights"]) > refuse.MAX_WEIGHTS:
+        raise CertificateParseError(f"weights: more than {refuse.MAX_WEIGHTS} are beyond this checker")
     work = Work()
     gibbs = Gibbs(scores, float(rational(document["beta"])), document["version"])
     needed = range(len(document["weights"])) if "answered" in document else frozenset(document["members"])

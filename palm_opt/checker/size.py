@@ -1,8 +1,8 @@
 """Proofs of size: packings of weights, and trees that branch on candidates.
 
-For weights w_j and y_j >= 0 such that the y_j of the weights that i covers sum to at most cost_i, for every candidate i,
-every portfolio costs at least sum y. A tree that branches on candidates (in, out) proves the least of its leaves.
-Nothing recurses. Sets of rows are the bits of one long integer, sums over all rows at once its fields.
+For weights w_j and y_j >= 0 such that the y_j of the weights that i covers sum to at most cost_i, for every candidate
+i, every portfolio costs at least sum y. A tree that branches on candidates (in, out) proves the least of its leaves.
+Nothing recurses. Sets of rows are the bits of one long integer, sums over all rows at once are fields of another.
 """
 
 from __future__ import annotations
@@ -16,69 +16,51 @@ from itertools import compress
 from operator import mul
 from typing import Any
 
-from . import reading
-from .reading import (
-    RATIO,
-    CertificateParseError,
-    InvalidCertificate,
-    Work,
-    as_integer,
-    as_integers,
-    as_list,
-    as_ratio,
-    expected,
-    over_common,
-    show,
-    top_and_bottom,
-)  # fmt: skip
+from . import form, refuse
+from .reading import RATIO, over_common, top_and_bottom
+from .refuse import CertificateParseError, InvalidCertificate, Work, expected, need, show
+
+Proof = tuple[list[list[int]], list[list[Any]]]  # weights, and the nodes of a tree
 
 _TOP_BIT_TO_DIGIT = b"0" * 128 + b"1" * 128
 _DIGIT_TO_BIT = bytes(48) + b"\0\1" + bytes(206)
 _MOST_FIELDS = 1 << 28  # bytes of fields held beside the bitsets
 
 
-def parse_proof(where: str, proof: dict[str, Any]) -> None:
-    """Check the types of the weights, and of the y or the nodes, of a proof of size."""
-    for j, weight in enumerate(as_list(f"{where}.weights", proof["weights"])):
-        as_integers(f"{where}.weights", weight, 0, j)
-    for j, y in enumerate(as_list(f"{where}.y", proof.get("y", []))):
-        as_ratio(f"{where}.y[{j}]", y)
-    for at, node in enumerate(as_list(f"{where}.nodes", proof.get("nodes", []))):
-        place = f"{where}.nodes[{at}]"
-        if not isinstance(node, list) or len(node) != 2 or node[0] not in ("branch", "packing", "uncovered"):
-            expected(place, '["branch", i], ["packing", [...]] or ["uncovered", j]', node)
-        if node[0] != "packing":
-            as_integer(place, node[1])
-            continue
-        for pair in as_list(place, node[1]):
-            if not isinstance(pair, list) or len(pair) != 2:
-                expected(place, "pairs [j, ratio]", pair)
-            as_integer(place, pair[0])
-            if type(pair[1]) is not str or not RATIO.fullmatch(pair[1]):
-                as_ratio(place, pair[1])  # says what is wrong
+def node(where: str, value: Any) -> None:
+    """The form of a node of a tree."""
+    if not isinstance(value, list) or len(value) != 2 or value[0] not in ("branch", "packing", "uncovered"):
+        expected(where, '["branch", i], ["packing", [...]] or ["uncovered", j]', value)
+    if value[0] != "packing":
+        form.integer(0)(where, value[1])
+        return
+    form.conform(where, value[1], [lambda _, pair: None])
+    for pair in value[1]:
+        if not isinstance(pair, list) or len(pair) != 2:
+            expected(where, "pairs [j, ratio]", pair)
+        if type(pair[0]) is not int or pair[0] < 0 or type(pair[1]) is not str or not RATIO.fullmatch(pair[1]):
+            form.integer(0)(where, pair[0])
+            form.ratio(where, pair[1])
 
 
-def proof_of(document: dict[str, Any], d: int) -> tuple[list[list[int]], list[list[Any]]] | None:
+PACKING = {"weights": [form.integers(0)], "y": [form.ratio]}
+BRANCHING = {"weights": [form.integers(0)], "nodes": [node]}
+
+
+def proof_of(document: dict[str, Any], d: int) -> Proof | None:
     """The weights and the tree of a proof of size; None where there is none."""
     where = next((key for key in ("packing", "branching", "answered") if key in document), None)
     if where is None:
         return None
     weights: list[list[int]] = document[where]["weights"]
-    if "y" in document[where]:
-        y = document[where]["y"]
-        if len(y) != len(weights):
-            raise InvalidCertificate(f"{where}: {len(weights)} weights and {len(y)} y")
-        nodes: list[list[Any]] = [["packing", [[j, ratio] for j, ratio in enumerate(y)]]]
-    else:
-        nodes = document[where]["nodes"]
-    if len(weights) > reading.MAX_WEIGHTS:
-        raise CertificateParseError(f"{where}: more than {reading.MAX_WEIGHTS} weights are beyond this checker")
+    y = document[where].get("y", weights)
+    need(len(y) == len(weights), f"{where}: {len(weights)} weights and {len(y)} y")
+    if len(weights) > refuse.MAX_WEIGHTS:
+        raise CertificateParseError(f"{where}: more than {refuse.MAX_WEIGHTS} weights are beyond this checker")
     for j, weight in enumerate(weights):
-        if len(weight) != d:
-            raise InvalidCertificate(f"{where}: weight {j} has {len(weight)} numbers, not {d}")
-        if not any(weight):
-            raise InvalidCertificate(f"{where}: weight {j} is all 0")
-    return weights, nodes
+        need(len(weight) == d, f"{where}: weight {j} has {len(weight)} numbers, not {d}")
+        need(any(weight), f"{where}: weight {j} is all 0")
+    return weights, document[where].get("nodes", [["packing", [[j, share] for j, share in enumerate(y)]]])
 
 
 class Tree:
@@ -94,7 +76,7 @@ class Tree:
         self.fields: dict[tuple[int, int], int] = {}  # of _field, those used last
 
     def bound(self, nodes: list[list[Any]], inside: int, undecided: int) -> Fraction | float:
-        """What the tree proves, from bitsets of the rows that are in and undecided at its root."""
+        """What the tree proves, from the rows that are in and undecided at its root."""
         paid = sum(self.cost[row] for row in bits(inside))
         path: list[tuple[int, bool]] = []  # branchings: row, is it in
         least: Fraction | float = math.inf
@@ -102,14 +84,13 @@ class Tree:
         for at, (tag, content) in enumerate(nodes):
             where = f"leaf {at}" if at or tag != "packing" else "packing"
             self.work.spend(1_000 + len(self.candidates) // 4)
-            if complete:
-                raise InvalidCertificate(f"branching: node {at} is left over after a complete tree")
+            need(not complete, f"branching: node {at} is left over after a complete tree")
             if tag == "branch":
                 row = self.row.get(content, -1)
                 if row < 0 or not undecided >> row & 1:
                     raise InvalidCertificate(f"branching: node {at}: {self.label(content)} is not undecided")
-                if len(path) == reading.MAX_TREE_DEPTH:
-                    raise CertificateParseError(f"branching: deeper than {reading.MAX_TREE_DEPTH}")
+                if len(path) == refuse.MAX_TREE_DEPTH:
+                    raise CertificateParseError(f"branching: deeper than {refuse.MAX_TREE_DEPTH}")
                 path.append((row, True))
                 inside, undecided, paid = inside | 1 << row, undecided ^ 1 << row, paid + self.cost[row]
                 continue
@@ -124,56 +105,52 @@ class Tree:
                 row = path.pop()[0]
                 path.append((row, False))
                 inside, paid = inside ^ 1 << row, paid - self.cost[row]
-        if not complete:
-            raise InvalidCertificate("branching: the tree is not complete")
+        need(complete, "branching: the tree is not complete")
         return least
 
     def _packing(self, where: str, content: list[list[Any]], inside: int, undecided: int, paid: int) -> Fraction:
         """What a packing leaf proves."""
         y: dict[int, tuple[int, int]] = {}
         common = 1
-        for j, text in content:
-            above, below = top_and_bottom(text)
+        for j, share in content:
+            above, below = top_and_bottom(share)
             if j >= len(self.covers):
                 raise InvalidCertificate(f"{where}: weight {show(j)} is not listed")
-            if j in y:
-                raise InvalidCertificate(f"{where}: weight {j} is repeated")
-            if above < 0:
-                raise InvalidCertificate(f"{where}: y of weight {j} is below 0")
+            if j in y or above < 0:
+                raise InvalidCertificate(f"{where}: weight {j} is repeated, or its y is below 0")
             if above and self.covers[j] & inside:
                 raise InvalidCertificate(f"{where}: y of weight {j} is not 0, and a candidate that is in covers it")
             y[j] = above, below
             if common % below:
                 common = math.lcm(common, below // math.gcd(above, below))
-            if common.bit_length() > reading.MAX_DENOMINATOR_BITS:
+            if common.bit_length() > refuse.MAX_DENOMINATOR_BITS:
                 raise CertificateParseError(f"{where}: the common denominator of y is beyond this checker")
             self.work.spend(1_000 + common.bit_length() * 4)
-        scaled = {j: above * common // below for j, (above, below) in y.items() if above}
-        over = self.exceeded(scaled, common, undecided)
+        amounts = {j: above * common // below for j, (above, below) in y.items() if above}
+        over = self.exceeded(amounts, common, undecided)
         if over is not None:
-            name = self.label(self.candidates[over])
-            raise InvalidCertificate(f"{where}: the y that {name} covers exceed its cost")
-        proved = Fraction(paid, self.unit) + Fraction(sum(scaled.values()), common)
+            raise InvalidCertificate(f"{where}: the y that {self.label(self.candidates[over])} covers exceed its cost")
+        proved = Fraction(paid, self.unit) + Fraction(sum(amounts.values()), common)
         return Fraction(math.ceil(proved)) if self.whole else proved
 
-    def exceeded_plainly(self, y: dict[int, int], common: int, undecided: int) -> int | None:
-        """The first undecided row whose covered y / common exceed its cost, or None."""
+    def exceeded_plainly(self, amounts: dict[int, int], common: int, undecided: int) -> int | None:
+        """The first undecided row whose covered y, amounts / common, exceed its cost, or None."""
         for row in bits(undecided):
-            if (
-                sum(amount for j, amount in y.items() if self.covers[j] >> row & 1) * self.unit
-                > self.cost[row] * common
-            ):
+            load = sum(amount for j, amount in amounts.items() if self.covers[j] >> row & 1)
+            if load * self.unit > self.cost[row] * common:
                 return row
         return None
 
-    def exceeded(self, y: dict[int, int], common: int, undecided: int) -> int | None:
+    def exceeded(self, amounts: dict[int, int], common: int, undecided: int) -> int | None:
         """As `exceeded_plainly`, for all rows at once: each has a field of one long integer, wide enough for all y."""
-        total, n = sum(y.values()), len(self.candidates)
+        total, n = sum(amounts.values()), len(self.candidates)
         width = 4 * (total.bit_length() // 32 + 1)  # bytes; the top bit of a field stays free
-        tops = int.from_bytes((bytes(width - 1) + b"\x80") * n, "little")
+        if n * width > refuse.MAX_PACKED_BYTES:
+            raise CertificateParseError("packing: numbers as long as these are beyond this checker")
         limits = {c: min(c * common // self.unit, total).to_bytes(width, "little") for c in set(self.cost)}
-        room = int.from_bytes(b"".join([limits[c] for c in self.cost]), "little") | tops
-        for j, amount in y.items():
+        room = int.from_bytes(b"".join([limits[c] for c in self.cost]), "little")
+        room |= int.from_bytes((bytes(width - 1) + b"\x80") * n, "little")
+        for j, amount in amounts.items():
             self.work.spend(n * width // 2 + 1_000)
             room -= self._field(j, width) * amount
         over = ~top_bits(room, n, width) & undecided
@@ -194,10 +171,8 @@ class Tree:
 
     def _uncovered(self, where: str, j: int, inside: int, undecided: int) -> None:
         """Check a leaf in which no candidate that is in or undecided covers weight j."""
-        if j >= len(self.covers):
-            raise InvalidCertificate(f"{where}: weight {show(j)} is not listed")
-        if self.covers[j] & inside:
-            raise InvalidCertificate(f"{where}: a candidate that is in covers weight {j}")
+        need(j < len(self.covers), f"{where}: weight {show(j)} is not listed")
+        need(not self.covers[j] & inside, f"{where}: a candidate that is in covers weight {j}")
         for row in bits(self.covers[j] & undecided):
             raise InvalidCertificate(f"{where}: {self.label(self.candidates[row])} covers weight {j}")
 
@@ -220,21 +195,21 @@ class Packed:
     """Rows of integers, one long integer a column with a field for each row: one product scores all rows.
 
     A field holds the number less the least of its column, so it is not negative; the top bit of a field stays free.
+    `factors` are the largest that each column will be multiplied with. The tests hold it to plain loops.
     """
 
     def __init__(self, columns: Sequence[Sequence[int]], factors: Sequence[int], work: Work) -> None:
-        """`factors`: the largest that each column will be multiplied with."""
         self.size, self.work = len(columns[0]), work
         self.least = [min(column) for column in columns]
         ranges = [max(column) - low for column, low in zip(columns, self.least, strict=True)]
         largest = sum(map(mul, ranges, [max(factor, 1) for factor in factors]))
         self.width = 8 * (largest.bit_length() // 64 + 1)  # bytes of a field
-        if self.size * self.width > reading.MAX_PACKED_BYTES:
+        if self.size * self.width > refuse.MAX_PACKED_BYTES:
             raise CertificateParseError("weights: numbers as long as these are beyond this checker")
         self.columns = []
         for column, low in zip(columns, self.least, strict=True):
             work.spend(self.size * (300 + self.width))
-            content = b"".join([(a - low).to_bytes(self.width, "little") for a in column])
+            content = b"".join([(number - low).to_bytes(self.width, "little") for number in column])
             self.columns.append(int.from_bytes(content, "little"))
         self.ones = int.from_bytes((b"\1" + bytes(self.width - 1)) * self.size, "little")
         self.tops = self.ones << (8 * self.width - 1)
@@ -248,13 +223,13 @@ class Packed:
     def reach(self, scores: tuple[int, int], least: int) -> int:
         """The bitset of the rows with a score of at least `least`."""
         fields, offset = scores
-        need = least - offset
-        if need <= 0:
+        need_ = least - offset
+        if need_ <= 0:
             return (1 << self.size) - 1
-        if need >> (8 * self.width - 1):
+        if need_ >> (8 * self.width - 1):
             return 0
-        self.work.spend(self.size * (10 + self.width * (need.bit_length() // 30 + 1) // 4))
-        return top_bits((fields | self.tops) - need * self.ones, self.size, self.width)
+        self.work.spend(self.size * (10 + self.width * (need_.bit_length() // 30 + 1) // 4))
+        return top_bits((fields | self.tops) - need_ * self.ones, self.size, self.width)
 
     def largest(self, scores: tuple[int, int]) -> int:
         """The largest score."""

@@ -1,15 +1,19 @@
 """What a check has proved: in plain words, as the last line of the checker, and for JSON."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
-from .reading import about, plain, rational, show
+from .refuse import show
 
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 MOST_NAMED = 10  # names in one sentence
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,10 @@ class Verified:
     members: int  # size of the portfolio; 0 where it is proved that there is none
     cost: Fraction  # sum of the costs of the members
     lower_bound: Fraction | float  # what every portfolio costs at least; math.inf where there is none
-    epsilon: float  # the tolerances at which the portfolio serves every weight
+    epsilon: float  # the tolerances at which the portfolio serves every weight, rounded up where they are no float64
     delta: float
     sha256: str  # of the subject
-    details: dict[str, Any] = field(
-        default_factory=dict
-    )  # rewards, scale; on what it is conditional, how it was sampled
+    details: dict[str, Any] = field(default_factory=dict)  # rewards, scale; what it is conditional on, how sampled
     statement: tuple[str, ...] = ()  # sentences
 
     def __str__(self) -> str:
@@ -33,83 +35,100 @@ class Verified:
         return "VERIFIED " + " ".join(f"{name}={_word(name, value)}" for name, value in fields.items())
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields for JSON: a number is an int, a float that means exactly it, or else a text."""
+        """The fields for JSON: a number is an int, a float that means exactly it, or a text."""
         return {
-            "verified": True,
-            "kind": self.kind,
-            "members": self.members,
-            "cost": plain(self.cost),
-            "lower_bound": "infinity" if self.lower_bound == math.inf else plain(Fraction(self.lower_bound)),
-            "epsilon": self.epsilon,
-            "delta": self.delta,
-            **self.details,
-            "sha256": self.sha256,
-            **({"statement": list(self.statement)} if self.statement else {}),
-        }
+            "verified": True, "kind": self.kind, "members": self.members, "cost": plain(self.cost),
+            "lower_bound": plain(self.lower_bound), "epsilon": self.epsilon, "delta": self.delta, **self.details,
+            "sha256": self.sha256, "statement": list(self.statement),
+        }  # fmt: skip
 
 
 def _word(name: str, value: Any) -> str:
     """A value in the last line: unambiguous, ASCII, without blanks."""
+    if name == "scale" and isinstance(value, list) and value.count(value[0]) == len(value):
+        value = value[:1]
     if isinstance(value, list):
-        if name == "scale" and value.count(value[0]) == len(value):
-            value = value[:1]
-        return ",".join(":".join(map(str, x)) if isinstance(x, list) else _word(name, x) for x in value)
-    if isinstance(value, str):
+        return ",".join(":".join(map(str, x)) if isinstance(x, list) else _word(name[:-1], x) for x in value)
+    if name == "reward":
         octets = ((c, c.encode("utf-8", "surrogatepass")) for c in value)
         return "".join(c if c in _UNRESERVED else "".join(f"%{octet:02X}" for octet in code) for c, code in octets)
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
+# Numbers
+
+
+def float_above(text: str) -> float:
+    """The least float64 that means at least what a decimal does; what a hex-float of version 1 is."""
+    near = float.fromhex(text) if "x" in text else float(text)
+    return near + 0.0 if "x" in text or Fraction(repr(near)) >= Fraction(text) else math.nextafter(near, math.inf)
+
+
+def plain(number: Fraction | float) -> int | float | str:
+    """A number as an int, as a float64 that means it (in either version), or as "p/q"; infinity as that word."""
+    if isinstance(number, float):
+        return "infinity"
+    if number.denominator == 1:
+        return number.numerator
+    with suppress(OverflowError):
+        near = float(number)
+        if number in (Fraction(repr(near)), Fraction(near)):
+            return near
+    return f"{number.numerator}/{number.denominator}"
+
+
+def brief(number: Fraction | float) -> str:
+    """A number in a message, exact where that is short, else four digits, rounded up."""
+    if isinstance(number, float) or max(map(int.bit_length, number.as_integer_ratio())) <= 200:
+        return str(plain(number))
+    return f"about {about(number)}"
+
+
+def about(number: Fraction) -> str:
+    """Four digits, rounded up."""
+    found = Context(prec=4, rounding=ROUND_CEILING).divide(Decimal(number.numerator), Decimal(number.denominator))
+    return f"{found.normalize():g}"
+
+
 # Words
-
-
-def listed(names: Sequence[str], none: str = "none") -> str:
-    """Names in a sentence; of many how many, and the first ten."""
-    words = [name if name.isascii() and name.isprintable() and len(name) <= 60 else show(name) for name in names]
-    if len(words) > MOST_NAMED:
-        return f"{len(words)}: {', '.join(words[:MOST_NAMED])} and {len(words) - MOST_NAMED} more"
-    return " and ".join([", ".join(words[:-1]), words[-1]][len(words) < 2 :]) if words else none
 
 
 def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def rewards_in_words(rewards: Sequence[str]) -> str:
-    """The rewards, with their direction where a `-` negates them."""
-    plus = [f"{name} (higher is better)" for name in rewards if not name.startswith("-")]
-    minus = [f"{name[1:]} (lower is better)" for name in rewards if name.startswith("-")]
-    return listed(plus + minus)
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence; of many how many, and the first ten."""
+    words = [name if name.isascii() and name.isprintable() and len(name) <= 60 else show(name) for name in names]
+    if len(words) > MOST_NAMED:
+        return f"{', '.join(words[:MOST_NAMED])} and {len(words) - MOST_NAMED} more"
+    return " and ".join([", ".join(words[:-1]), words[-1]][len(words) < 2 :]) if words else "none"
 
 
-def promise(size: str, epsilon: Fraction, delta: Fraction, best: str) -> str:
+def promise(who: str, best: str, epsilon: Fraction, delta: Fraction) -> str:
     """The sentence on quality."""
-    share = "" if not epsilon else f"{plain(1 - epsilon)} times "
+    share = f"{plain(1 - epsilon)} times " if epsilon else ""
     less = f", less {plain(delta)}" if delta else ""
-    return (
-        f"For every preference (weights of the rewards, at least 0 and with sum 1), {size} has at least"
-        f" {share}the weighted value of {best}{less}."
-    )
+    every = "For every preference (weights of the rewards, at least 0 and with sum 1)"
+    return f"{every}, {who} has at least {share}the weighted value of {best}{less}."
 
 
-def scale_in_words(
-    rewards: Sequence[str], scale: Sequence[Any], ends: Sequence[tuple[Fraction, Fraction]], delta: Fraction
-) -> str:
-    """The scale of each reward, and what delta is in its own units; `ends` are those of minmax columns."""
+def directions(rewards: Sequence[str]) -> str:
+    """The rewards, with their direction: a `-` in front negates the column named by the rest."""
+    words = [f"{name.removeprefix('-')} ({'lower' if name[0] == '-' else 'higher'} is better)" for name in rewards]
+    return f"Rewards: {listed(words)}."
+
+
+def scale_in_words(rewards: Sequence[str], scale: Sequence[Any], ends: Sequence[Any], delta: Fraction) -> str:
+    """The scale of each reward, and what delta is in its own units; `ends` are what the scale maps to 0 and 1."""
     parts = []
-    for name, entry, (low, high) in zip(rewards, scale, ends, strict=True):
-        own = listed([name.removeprefix("-")])
+    for reward, entry, (low, high) in zip(rewards, scale, ends, strict=True):
+        own = listed([reward.removeprefix("-")])
         if entry == "none":
-            parts.append(f"{own} as it is (delta is {plain(delta)} of it)")
-        elif entry == "log":
-            factor = 10.0 ** float(delta * (high - low)) if high - low < 300 and delta < 1 else math.inf
-            parts.append(
-                f"log10 {own} from {plain(low)} to {plain(high)} as 0 to 1 (delta is a factor of about {factor:.4g})"
-            )
-        else:
-            low, high = (low, high) if entry == "minmax" else map(rational, entry)
-            how = "its extremes" if entry == "minmax" else "declared"
-            parts.append(
-                f"{own} from {plain(low)} to {plain(high)} ({how}) as 0 to 1 (delta is {about(delta * (high - low))} of it)"
-            )
+            parts.append(f"{own} as in the file, delta {brief(delta)}")
+            continue
+        own = f"log10 of {own}" if entry == "log" else own
+        how = "its extremes" if type(entry) is str else "declared"
+        size = about(delta * (high - low))
+        parts.append(f"{own} from {brief(low)} to {brief(high)} ({how}) as 0 to 1, delta {size} of its own")
     return f"Scale: {'; '.join(parts[:MOST_NAMED])}{'; ...' if len(parts) > MOST_NAMED else ''}."

@@ -16,33 +16,14 @@ from operator import add, mul, truediv
 from pathlib import Path
 from typing import Any, cast
 
-from .conditional import match, parse_subject, power
-from .exact import members_in_words, parse_multipliers
-from .reading import (
-    CertificateParseError,
-    Document,
-    InvalidCertificate,
-    Work,
-    as_integer,
-    as_integers,
-    as_list,
-    as_number,
-    as_range,
-    as_texts,
-    as_word,
-    expected,
-    float_above,
-    keys,
-    over_common,
-    parse_head,
-    plain,
-    rational,
-    ratios,
-    show,
-    shown,
-)  # fmt: skip
-from .statement import Verified, counted, listed, promise
-from .table import Digest, Table, flat, labels
+from . import form
+from .conditional import count_rewards, match, power
+from .exact import members_in_words, multiplier_row, scale_of
+from .memory import flat, labels
+from .reading import over_common, rational, ratios
+from .refuse import CertificateParseError, Document, InvalidCertificate, Work, need, show
+from .statement import Verified, counted, float_above, listed, plain, promise
+from .table import Digest, Table
 
 # The bets of the betting bound, see docs/certificate-format.md: powers of two and three quarters of them.
 _BETS = [x / (1 << g) for g in range(8) for x in (1.0, 0.75)][:15]
@@ -79,8 +60,8 @@ class Samples:
     candidate_of: Iterable[int] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rewards", "candidates", "prompts"):
-            setattr(self, name, labels(f"samples: {name}", getattr(self, name)))
+        for key in ("rewards", "candidates", "prompts"):
+            setattr(self, key, labels(f"samples: {key}", getattr(self, key)))
         n, m = len(self.candidates), len(self.prompts)
         if self.clusters is not None:
             self.clusters = list(self.clusters)
@@ -138,7 +119,7 @@ def read_samples(path: str | Path, subject: dict[str, Any]) -> Samples:
         prompt = prompts.setdefault(row[prompt_at], len(prompts))
         prompt_of.append(prompt)
         candidate_of.append(candidates.setdefault(row[candidate_at], len(candidates)))
-        values.extend([table.number(row, at) for at in columns])
+        values.extend(table.numbers(row, columns))
         if cluster_at is not None:
             if prompt == len(clusters):
                 clusters.append(row[cluster_at])
@@ -153,35 +134,24 @@ def read_samples(path: str | Path, subject: dict[str, Any]) -> Samples:
 
 def parse_samples(document: Document) -> None:
     """Check the keys and types of a certificate of kind statistical."""
-    needed = "scale ranges alpha method simultaneous bets look certification multipliers"
-    version = parse_head(document, needed)
-    d = parse_subject(document, "samples", candidates=int, prompts=int, rows=int, cluster=bool)
-    as_word("objective", document["objective"], "reward")
-    as_word("scale", document["scale"], "none", "ranges")
-    for k, pair in enumerate(as_list("ranges", document["ranges"], d)):
-        as_range(f"ranges[{k}]", pair, version)
-    as_number("alpha", document["alpha"], version)
-    as_word("method", document["method"], "betting", *_METHODS)
-    as_integer("look", document["look"])
-    if type(document["simultaneous"]) is not bool:
-        expected("simultaneous", "true or false", document["simultaneous"])
-    if document["bets"] is not None:
-        if document["method"] != "betting":
-            expected("bets", "null, since the method is not betting", document["bets"])
-        for i, row in enumerate(as_list("bets", document["bets"])):
-            as_integers("bets", row, 1, i)
-            if len(row) != d or max(row) > 1023:
-                expected(f"bets[{i}]", f"{d} integers from 1 to 1023", row)
-    certification = document["certification"]
-    if isinstance(certification, dict) and "clusters" in certification:
-        keys("certification", certification, "clusters")
-        as_texts("certification.clusters", certification["clusters"])
-    else:
-        keys("certification", certification, "seed selection")
-        as_integer("certification.seed", certification["seed"])
-        as_number("certification.selection", certification["selection"], version)
-    as_texts("members", document["members"])
-    parse_multipliers(document["multipliers"])
+    version, d = document["version"], count_rewards(document)
+    bets = form.word("null, since the method is not betting")
+    if document.get("method") == "betting":
+        bets = [form.several(form.integer(1, 1023), d)]
+    rule = {"seed": form.integer(0), "selection": form.number(version)}
+    if isinstance(document.get("certification"), dict) and "clusters" in document["certification"]:
+        rule = {"clusters": [form.name]}
+    count = form.integer(0)
+    form.conform("", document, form.head(version) | {
+        "subject": {
+            "type": form.word("samples"), "rewards": [form.name], "candidates": count, "prompts": count, "rows": count,
+            "cluster": form.boolean,
+        },
+        "objective": form.word("reward"), "scale": form.word("none", "ranges"),
+        "ranges": form.several(form.interval(version), d), "alpha": form.number(version),
+        "method": form.word("betting", *_METHODS), "look": count, "simultaneous": form.boolean,
+        "bets": form.nullable(bets), "members": [form.name], "multipliers": [multiplier_row], "certification": rule,
+    })  # fmt: skip
 
 
 # The check
@@ -194,9 +164,8 @@ def check_samples(document: Document, samples: Samples) -> Verified:
     if not 0 < alpha < 1:
         raise InvalidCertificate("alpha: expected a number between 0 and 1")
     index = {name: i for i, name in enumerate(samples.candidates)}
-    for name in document["members"]:
-        if name not in index:
-            raise InvalidCertificate(f"members: {show(name)} is not in the file")
+    for member in document["members"]:
+        need(member in index, f"members: {show(member)} is not in the file")
     members = [index[name] for name in document["members"]]
     if not members or len(set(members)) < len(members):
         raise InvalidCertificate("members: expected distinct names, at least one")
@@ -232,7 +201,7 @@ def check_samples(document: Document, samples: Samples) -> Verified:
             raise InvalidCertificate(f"multipliers: delta is not shown for {where}")
     details = {"rewards": samples.rewards, "scale": "none", "alpha": float_above(document["alpha"])}
     if document["scale"] == "ranges":
-        details["scale"] = [[shown(end) for end in pair] for pair in document["ranges"]]
+        details["scale"] = scale_of(document["ranges"])
     details |= {"method": document["method"], "simultaneous": document["simultaneous"], "look": look}
     details |= {"clusters": len(clusters), "prompts": prompts, "clipped": clipped, "reference": "pool"}
     size, levels = len(members), (float_above(document["epsilon"]), float_above(document["delta"]))
@@ -245,24 +214,23 @@ def _statement(
 ) -> tuple[str, ...]:
     """What was proved, in plain words."""
     ranges = [
-        f"{listed([name])} from {plain(rational(low))} to {plain(rational(high))}"
-        for name, (low, high) in zip(samples.rewards, document["ranges"], strict=True)
+        f"{listed([reward])} to {plain(rational(low))} .. {plain(rational(high))}"
+        for reward, (low, high) in zip(samples.rewards, document["ranges"], strict=True)
     ]
     best = f"the best of the {counted(len(samples.candidates), 'candidate')} of the file"
-    clusters, prompts, look = details["clusters"], details["prompts"], document["look"]
-    which = "" if look == 0 else f" (look {look} of any number, at its share of this)"
+    tested = f"{counted(details['clusters'], 'cluster')} with {counted(details['prompts'], 'prompt')}"
+    look = f", as look {document['look']} of any number" if document["look"] else ""
+    own = "these as 0 to 1" if document["scale"] == "ranges" else "the units of each"
     unit = "clusters of prompts" if document["subject"]["cluster"] else "prompts"
-    own = "as 0 to 1, delta on this scale" if document["scale"] == "ranges" else "delta in the units of each"
     return (
-        promise(f"the best of {members_in_words(document['members'])}", epsilon, delta, best),
-        f"This is about mean rewards over all prompts like those of the file, not only these, and is wrong with"
-        f" probability at most {plain(rational(document['alpha']))}{which}: it was tested on {counted(clusters, 'cluster')} with"
-        f" {counted(prompts, 'prompt')}, by the method {document['method']}.",
-        f"Rewards (higher is better): each generation is clipped to {listed(ranges)}, {own}"
-        f" ({counted(details['clipped'], 'generation')} clipped).",
-        f"Taken on trust: the {unit} were drawn independently, and candidates, members, multipliers, bets, tolerances,"
-        f" ranges and method were fixed without looking at those that certify.",
-        "Preferences: all. Nothing is proved about how few candidates would do.",
+        promise(members_in_words(document["members"]), best, epsilon, delta),
+        "It is about mean rewards over all prompts of the kind sampled, not only those of the file, and false with"
+        f" probability at most {plain(rational(document['alpha']))}{look}; tested on {tested}.",
+        f"Rewards (higher is better): each generation is clipped, {listed(ranges)}; delta is in {own}."
+        f" {counted(details['clipped'], 'generation')} clipped. Preferences: all.",
+        f"Taken on trust: the {unit} were drawn independently; candidates, members, multipliers, bets, tolerances,"
+        " ranges and method were fixed without looking at those that certify.",
+        "Nothing is proved about how few candidates would do.",
     )
 
 
@@ -290,8 +258,8 @@ def _certification(rule: dict[str, Any], samples: Samples) -> tuple[dict[str, li
     """The prompts of each cluster that certifies, and their number."""
     names = samples.prompts if samples.clusters is None else samples.clusters
     clusters: dict[str, list[int]] = {}
-    for x, name in enumerate(names):
-        clusters.setdefault(name, []).append(x)
+    for x, cluster in enumerate(names):
+        clusters.setdefault(cluster, []).append(x)
     if "clusters" in rule:
         for name in rule["clusters"]:
             if name not in clusters:

@@ -1,4 +1,4 @@
-"""Subject files: CSV read row by row, and tables of numbers made in memory."""
+"""Subject files: CSV read row by row, and the hash of what was read."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import math
 import stat
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from operator import add
 from pathlib import Path
 from typing import Any, TextIO
 
-from . import reading
-from .reading import CELL, MAX_LINE, MAX_NUMBER_TEXT, CertificateParseError, Work, canonical, show
+from . import refuse
+from .reading import canonical, is_cell
+from .refuse import MAX_LINE, MAX_NUMBER_TEXT, CertificateParseError, show
 
 
 def check_file(path: Path, most: int, what: str = "", pipe: bool = False) -> None:
@@ -32,11 +32,11 @@ class Table:
     """A CSV file, read row by row; errors name the file and the line."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path, self.line, self.work = Path(path), 0, Work()
-        check_file(self.path, reading.MAX_VALUES_BYTES)
+        self.path, self.line = Path(path), 0
+        check_file(self.path, refuse.MAX_VALUES_BYTES)
         self.lines = self._read()
         self.header = next(self.lines, [])
-        self.used: set[int] = set()  # columns
+        self.used: set[str] = set()  # columns
         if not self.header:
             raise CertificateParseError(f"{self.path}: line 1: expected a header")
 
@@ -54,11 +54,12 @@ class Table:
                 raise CertificateParseError(f"{self.path}: line {reader.line_num}: not CSV: {error}") from None
 
     def _lines(self, stream: TextIO) -> Iterator[str]:
+        left = refuse.MAX_WORK
         while line := stream.readline(MAX_LINE + 1):
-            if len(line) > MAX_LINE or "\0" in line:
-                what = f"longer than {MAX_LINE} characters" if len(line) > MAX_LINE else "a NUL character"
+            left -= 2_000 + 40 * len(line)
+            if left < 0 or len(line) > MAX_LINE or "\0" in line:
+                what = "a NUL character" if "\0" in line else "longer than this checker can take"
                 raise CertificateParseError(f"{self.path}: after line {self.line}: {what}")
-            self.work.spend(1_000 + 40 * len(line))
             yield line
 
     def where(self) -> str:
@@ -69,12 +70,8 @@ class Table:
         if self.header.count(name) != 1:
             found = "is missing" if name not in self.header else "occurs twice"
             raise CertificateParseError(f"{self.path}: line 1: the column {show(name)} {found}")
-        self.used.add(self.header.index(name))
+        self.used.add(name)
         return self.header.index(name)
-
-    def unused(self) -> list[str]:
-        """The names of the columns that nothing looked for."""
-        return [name for at, name in enumerate(self.header) if at not in self.used]
 
     def rows(self, what: str) -> Iterator[list[str]]:
         """The rows after the header, at least one."""
@@ -86,51 +83,21 @@ class Table:
         if row is None:
             raise CertificateParseError(f"{self.path}: line {self.line + 1}: expected at least one {what}")
 
-    def number(self, row: list[str], at: int, least: float = -math.inf) -> float:
-        """The number in one field."""
-        text = row[at]
-        number = float(text) if len(text) <= MAX_NUMBER_TEXT and CELL.fullmatch(text) else math.nan
-        if not least <= number < math.inf or number == -math.inf:
-            what = "a finite number" if least < 0 else "a finite number >= 0"
-            raise CertificateParseError(
-                f"{self.where()}: column {show(self.header[at])}: expected {what}, got {show(text)}"
-            )
-        return number
-
-
-def flat(where: str, values: Any, n: int, d: int) -> array[float]:
-    """n rows of d finite numbers, from rows or from a C-contiguous buffer of float64, as one array row by row."""
-    found = array("d")
-    try:
-        with suppress(TypeError):  # from memoryview, of what is not a buffer
-            view = memoryview(values)
-            if view.format == "d" and view.c_contiguous and view.shape in ((n, d), (n * d,)):
-                found.frombytes(view.cast("B"))
-        for at, row in enumerate(() if found else values):
-            found.extend(row)
-            if len(found) != (at + 1) * d:
-                raise ValueError(f"row {at} has {len(found) - at * d} values, not {d}")
-        if len(found) != n * d:
-            raise ValueError(f"{len(found)} values came, not {n} rows of {d}")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise CertificateParseError(f"{where}: expected numbers: {error}") from None
-    if not all(map(math.isfinite, found)):
-        raise CertificateParseError(f"{where}: expected finite numbers")
-    return found
-
-
-def labels(where: str, texts: Iterable[str], distinct: bool = True) -> list[str]:
-    """Non-empty names, at least one."""
-    found = list(texts)
-    if not found or not all(type(text) is str and text for text in found):
-        raise CertificateParseError(f"{where}: expected non-empty strings, at least one")
-    if distinct and len(set(found)) != len(found):
-        raise CertificateParseError(f"{where}: expected distinct non-empty names")
-    return found
+    def numbers(self, row: list[str], columns: Sequence[int], least: float = -sys.float_info.max) -> list[float]:
+        """The numbers in some fields."""
+        found = []
+        for at in columns:
+            text = row[at]
+            number = float(text) if len(text) <= MAX_NUMBER_TEXT and is_cell(text) else math.nan
+            if not least <= number < math.inf:
+                what = f"a finite number{'' if least < 0 else ' > 0' if least else ' >= 0'}, got {show(text)}"
+                raise CertificateParseError(f"{self.where()}: column {show(self.header[at])}: expected {what}")
+            found.append(number)
+        return found
 
 
 class Digest:
-    """The SHA-256 of a canonical subject, see docs/certificate-format.md."""
+    """The SHA-256 of a canonical subject."""
 
     def __init__(self, kind: str, version: int, head: dict[str, Any]) -> None:
         self.version = version
