@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from palm_opt import checker
-from palm_opt.result import Result, Settings, Status, Stop
+from palm_opt.errors import ProblemError
+from palm_opt.result import Certificate, Result, Settings, Status, Stop
 from palm_opt.solver.cover import Pool
 from palm_opt.solver.exact import Weight
 from palm_opt.solver.packing import SizeProof
@@ -39,6 +40,18 @@ class Outcome:
     weights: tuple[Weight, ...]
     info: dict[str, int]
 
+    def _checked(self, document: Certificate) -> checker.Verified:
+        """What the checker says; ProblemError where numbers so far apart make a proof that it does not read."""
+        problem = self.pool.values.problem()
+        try:
+            return checker.check(document, problem)
+        except checker.CertificateParseError as error:
+            sizes = np.abs(self.pool.values.raw[self.pool.values.raw != 0])
+            raise ProblemError(
+                f"values: from {sizes.min():g} to {sizes.max():g} in size: their proof is more than the checker reads"
+                f" ({error}); choose another scale"
+            ) from error
+
     def result(self) -> Result:
         """The result: its status says what the exact checker accepted."""
         pool, values, members = self.pool, self.pool.values, self.members
@@ -49,12 +62,12 @@ class Outcome:
             worst = self.quality.weight
             document = assemble(pool, members, prove_quality(pool, members, self.settings.threads), self.size)
         elif impossible:
-            weight = np.array(self.size.nodes[0][1], dtype=np.float64)
-            worst = weight / weight.sum()
+            weight = self.size.nodes[0][1]
+            worst = np.array([x / sum(weight) for x in weight])
             document = assemble(pool, (), [], self.size)
         status = Status.UNKNOWN
         if document is not None:
-            proved = checker.check(document, values.problem())  # raises if any claim fails: never returned unproved
+            proved = self._checked(document)  # raises if any claim fails: never returned unproved
             optimal = proved.lower_bound >= proved.cost
             status = Status.INFEASIBLE if impossible else Status.OPTIMAL if optimal else Status.FEASIBLE
         return Result(

@@ -87,7 +87,7 @@ def test_shortest_fraction_in_between(a, b, c, d):
     low, high = sorted([Fraction(a, b), Fraction(c, d)])
     if low == high:
         return
-    found = module._between(low, high)
+    found = module.between(low, high)
     assert low < found < high
     for denominator in range(1, found.denominator):  # no shorter one
         assert Fraction(low * denominator // 1 + 1, denominator) >= high
