@@ -10,6 +10,7 @@ be a `ProblemError` that names the range. Anything else is counted as an error.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import time
 import warnings
@@ -57,6 +58,14 @@ def outcome(seed: int) -> str:
     """How a problem ends, in a few words; unexpected ends begin with ERROR."""
     table, asked = problem(seed)
     try:
+        with warnings.catch_warnings(action="error"):
+            return _outcome(table, asked)
+    except Exception as error:  # the bench counts them
+        return f"ERROR {type(error).__name__}: {error}"
+
+
+def _outcome(table: dict[str, Any], asked: dict[str, Any]) -> str:
+    try:
         values = palm.ValueMatrix(**table)
         result = palm.solve(values, **asked, settings=palm.Settings(time_limit=20, threads=1))
         if result.certificate is not None:
@@ -64,8 +73,6 @@ def outcome(seed: int) -> str:
     except palm.ProblemError as error:
         text = str(error)
         return f"refused: {'values' if text.startswith('values') else 'scale'}, with the range"
-    except Exception as error:  # the bench counts them
-        return f"ERROR {type(error).__name__}: {error}"
     if result.status is palm.Status.FEASIBLE and asked["backend"] == "greedy":
         return "FEASIBLE, with what greedy proves"
     proved = result.status in (palm.Status.OPTIMAL, palm.Status.INFEASIBLE)
@@ -76,15 +83,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first problem; the others follow")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    warnings.simplefilter("error")
     began, ends = time.perf_counter(), Counter[str]()
-    for seed in range(options.seed, options.seed + options.count):
-        end = outcome(seed)
-        ends[end] += 1
-        if end.startswith("ERROR"):
-            print(seed, end, file=sys.stderr)
+    seeds = range(options.seed, options.seed + options.count)
+    with multiprocessing.get_context("spawn").Pool(options.jobs) as workers:
+        for seed, end in zip(seeds, workers.imap(outcome, seeds, chunksize=20), strict=True):
+            ends[end] += 1
+            if end.startswith("ERROR"):
+                print(seed, end, file=sys.stderr)
     lines = [
         f"# {options.count} random tables of extreme floats, n <= 8, d <= 4, every backend in turn",
         "",

@@ -9,6 +9,7 @@ import numpy as np
 
 import palm_opt as palm
 from tests.envelope_twins import corners, exact_outer_bound, random_weights
+from tests.verify import rational
 
 Oracle = Callable[[np.ndarray], np.ndarray]
 
@@ -47,13 +48,13 @@ def verify_search(search: palm.Search, result: palm.SearchResult, points: int = 
 def exact_gap(search: palm.Search, result: palm.SearchResult) -> Fraction:
     """The worst gap against the outer bound in rationals, by enumeration: for few answers."""
     answers = search.answers
-    eta, gamma = (Fraction(x) for x in result.oracle_error)
-    weights = [[Fraction(x) for x in row] for row in answers.weights[answers.asked].tolist()]
-    values = [[Fraction(x) for x in row] for row in answers.values[answers.asked].tolist()]
+    eta, gamma = map(rational, result.oracle_error)
+    weights = [list(map(rational, row)) for row in answers.weights[answers.asked].tolist()]
+    values = [list(map(rational, row)) for row in answers.values[answers.asked].tolist()]
     limits = [
         (sum(a * b for a, b in zip(w, v, strict=True)) + gamma * sum(w)) / (1 - eta)
         for w, v in zip(weights, values, strict=True)
     ]
-    members = [[Fraction(x) for x in row] for row in result.values.tolist()]
-    keep = 1 - Fraction(result.epsilon)
+    members = [list(map(rational, row)) for row in result.values.tolist()]
+    keep = 1 - rational(result.epsilon)
     return max(keep * exact_outer_bound(weights, limits, w) - z for w, z in corners(members).values())

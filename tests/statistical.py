@@ -12,14 +12,14 @@ import palm_opt as palm
 
 def verify_statistical(document: dict[str, Any], samples: palm.Samples) -> float:
     """Assert that every pair of candidate and reward has its bound; return the least slack in the log of a test."""
-    number = {key: Fraction(float.fromhex(document[key])) for key in ("epsilon", "delta", "alpha")}
+    number = {key: Fraction(document[key]) for key in ("epsilon", "delta", "alpha")}
     values = _unit_values(document, samples)
     names = list(samples.names)
     members = [names.index(name) for name in document["members"]]
     n, d = len(names), len(document["ranges"])
     span = [(Fraction(0), Fraction(1))] * d
     if document["scale"] == "none":
-        span = [(Fraction(float.fromhex(low)), Fraction(float.fromhex(high))) for low, high in document["ranges"]]
+        span = [(Fraction(low), Fraction(high)) for low, high in document["ranges"]]
     assert [row[0] for row in document["multipliers"]] == list(range(n))
     tests = []
     for row in document["multipliers"]:
@@ -44,16 +44,16 @@ def verify_statistical(document: dict[str, Any], samples: palm.Samples) -> float
 
 def _unit_values(document: dict[str, Any], samples: palm.Samples) -> list[list[list[Fraction]]]:
     """Value of every candidate and reward in each certification unit, exact."""
-    ranges = [(Fraction(float.fromhex(low)), Fraction(float.fromhex(high))) for low, high in document["ranges"]]
+    ranges = [(Fraction(low), Fraction(high)) for low, high in document["ranges"]]
     cells: dict[tuple[int, int, int], list[Fraction]] = {}
     for p, i, row in zip(samples.prompt_of.tolist(), samples.candidate_of.tolist(), samples.rows.tolist(), strict=True):
         for k, (value, (low, high)) in enumerate(zip(row, ranges, strict=True)):
-            inside = min(max(Fraction(value), low), high)
+            inside = min(max(Fraction(repr(value)), low), high)
             if document["scale"] == "ranges":
                 inside = (inside - low) / (high - low)
             cells.setdefault((p, i, k), []).append(inside)
     rule = document["certification"]
-    share = Fraction(float.fromhex(rule.get("selection", "0x0p0")))
+    share = Fraction(rule.get("selection", "0"))
     units: dict[str, list[int]] = {}
     for p, prompt in enumerate(samples.prompts):
         name = prompt if samples.clusters is None else samples.clusters[p]

@@ -13,6 +13,7 @@ from palm_opt.search.bounds import OuterBound
 from palm_opt.search.envelope import GRID_BITS, Envelope, exact_corner
 from palm_opt.search.size import fewer_are_too_few
 from palm_opt.solver.exact import integer_weight
+from palm_opt.tables.decimals import rational
 
 __all__ = ["answered_part", "corner_part"]
 
@@ -121,7 +122,8 @@ def answered_part(
     values : (n, d) all answers; rows : (r, d) weights; asked, limits : (m, d), (m,) the half-spaces of the questions.
     """
     inner = values.mean(axis=0)
-    least = None if bounds.floor is None else [math.ceil(math.ldexp(x, -exponent)) for x in bounds.floor.tolist()]
+    unit = Fraction(2) ** exponent
+    least = None if bounds.floor is None else [math.ceil(rational(x) / unit) for x in bounds.floor]
     points, integers = [], []
     for weight in rows:
         vertex = bounds.solve(weight).vertex

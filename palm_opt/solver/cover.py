@@ -103,8 +103,7 @@ class Pool:
             raise ProblemError(f"candidate {values.names[min(both)]!r} is both required and forbidden")
         self.exact = ExactValues(values, epsilon, delta)
         # dominance is decided on the numbers given: scaling keeps their order
-        signs = [float((column.factor > 0) - (column.factor < 0)) for column in values.columns]
-        self.numbers = np.column_stack([x.numbers * sign for x, sign in zip(values.columns, signs, strict=True)])
+        self.numbers = np.column_stack([column.numbers * column.sign for column in values.columns])
         self.dominator, self.front = skyline(self.numbers, None, self._enough)
         self._supported: NDArray[np.float64] | None = None
         self._shadow: NDArray[np.int64] | None = None

@@ -10,7 +10,7 @@ from fractions import Fraction
 from palm_opt.tables.decimals import integer, places, rational
 from palm_opt.tables.values import ValueMatrix
 
-__all__ = ["ExactValues", "Weight", "game_exact", "integer_weight"]
+__all__ = ["ExactValues", "Weight", "between", "game_exact", "integer_weight"]
 
 Weight = tuple[int, ...]  #: a weight as non-negative integers; the weight meant is the tuple divided by its sum
 
@@ -22,6 +22,25 @@ def integer_weight(weight: Sequence[float | Fraction]) -> Weight:
     whole = [top * (common // bottom) for top, bottom in parts]
     divisor = math.gcd(*whole)
     return tuple(x // divisor for x in whole)
+
+
+def between(low: Fraction, high: Fraction) -> Fraction:
+    """The fraction of least denominator with 0 <= low < it < high, by continued fractions (Stern-Brocot tree)."""
+    quotients = []
+    while True:
+        whole = math.floor(low)
+        if whole + 1 < high:
+            quotients.append(whole + 1)
+            break
+        quotients.append(whole)
+        if low == whole:  # high <= whole + 1: whole + 1 / k with the least k that fits
+            quotients.append(math.floor(1 / (high - whole)) + 1)
+            break
+        low, high = 1 / (high - whole), 1 / (low - whole)
+    result = Fraction(quotients[-1])
+    for quotient in reversed(quotients[:-1]):
+        result = quotient + 1 / result
+    return result
 
 
 class ExactValues:

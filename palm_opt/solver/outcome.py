@@ -13,6 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from palm_opt import checker
+from palm_opt.errors import ProblemError
 from palm_opt.result import Certificate, Result, Status, Stop
 from palm_opt.solver import twin
 from palm_opt.solver.cover import Pool
@@ -57,6 +58,18 @@ class Outcome:
     info: dict[str, int]
     safe: Result | None = None
 
+    def _checked(self, document: Certificate) -> checker.Verified:
+        """What the checker says; ProblemError where numbers so far apart make a proof that it does not read."""
+        problem = self.pool.values.problem()
+        try:
+            return checker.check(document, problem)
+        except checker.CertificateParseError as error:
+            sizes = np.abs(self.pool.values.raw[self.pool.values.raw != 0])
+            raise ProblemError(
+                f"values: from {sizes.min():g} to {sizes.max():g} in size: their proof is more than the checker reads"
+                f" ({error}); choose another scale"
+            ) from error
+
     def result(self) -> Result:
         """The result: its status says what the exact checker accepted."""
         run = dataclasses.replace(self.run, deadline=self.run.last, stop=threading.Event())
@@ -75,7 +88,7 @@ class Outcome:
             bound: Fraction | float = twin.check(document, pool, run)
         else:
             document = assemble(pool, self.members, multipliers, size)
-            bound = checker.check(document, pool.values.problem()).lower_bound  # raises if any claim fails
+            bound = self._checked(document).lower_bound  # raises if any claim fails
         optimal = not impossible and bound >= pool.cost(self.members)
         status = Status.INFEASIBLE if impossible else Status.OPTIMAL if optimal else Status.FEASIBLE
         return dataclasses.replace(self, size=size)._told(status, document)
@@ -94,8 +107,8 @@ class Outcome:
         if quality is not None:
             worst = quality.weight
         elif status is Status.INFEASIBLE:
-            weight = np.array(self.size.nodes[0][1], dtype=np.float64)
-            worst = weight / weight.sum()
+            weight = self.size.nodes[0][1]
+            worst = np.array([x / sum(weight) for x in weight])
         return Result(
             status=status,
             stop=self.stop,

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt.solver.cover import TINY, Pool
-from palm_opt.solver.exact import Weight
+from palm_opt.solver.exact import Weight, between
 from palm_opt.tables.decimals import rational
 
 __all__ = ["Sweep", "sweep"]
@@ -165,26 +165,7 @@ def _beyond(
     k = int(np.searchsorted(left, right[j], side="right", sorter=order))
     if k == len(order):
         return Fraction(1)
-    return _between(ends.exact(j, True), ends.exact(int(order[k]), False))
-
-
-def _between(low: Fraction, high: Fraction) -> Fraction:
-    """The fraction of least denominator with 0 <= low < it < high, by continued fractions (Stern-Brocot tree)."""
-    quotients = []
-    while True:
-        whole = math.floor(low)
-        if whole + 1 < high:
-            quotients.append(whole + 1)
-            break
-        quotients.append(whole)
-        if low == whole:  # high <= whole + 1: whole + 1 / k with the least k that fits
-            quotients.append(math.floor(1 / (high - whole)) + 1)
-            break
-        low, high = 1 / (high - whole), 1 / (low - whole)
-    result = Fraction(quotients[-1])
-    for quotient in reversed(quotients[:-1]):
-        result = quotient + 1 / result
-    return result
+    return between(ends.exact(j, True), ends.exact(int(order[k]), False))
 
 
 def _weight(t: Fraction) -> Weight:

@@ -58,5 +58,4 @@ def integer(number: float, count: int) -> int:
     if "e" in text:
         return int(Decimal(text).scaleb(count))
     whole, _, part = text.partition(".")
-    scale: int = 10 ** (count - len(part))
-    return int(whole + part) * scale
+    return int(whole + part + "0" * (count - len(part)))

@@ -94,10 +94,15 @@ class Column:
     offset: Fraction
     factor: Fraction
 
+    @property
+    def sign(self) -> float:
+        """1.0 where higher numbers are better, -1.0 where lower ones are, 0.0 where all are the same."""
+        return float((self.factor > 0) - (self.factor < 0))
+
     def floats(self) -> NDArray[np.float64]:
         """v as floats, right to a few ulp of the largest; infinite where float64 does not reach."""
-        numbers, sign = self.numbers, -1.0 if self.factor < 0 else 1.0
-        if self.factor == 0:
+        numbers, sign = self.numbers, self.sign
+        if sign == 0:
             return np.zeros_like(numbers)
         if abs(self.factor) == 1 and self.offset == 0:
             return numbers * sign + 0.0
@@ -107,7 +112,8 @@ class Column:
         size = max(size, abs(zero))
         if 1 / _SAFE < size <= min(_SAFE, _CANCELS * spread) and 1 / _SAFE < abs(self.factor) < _SAFE:
             with np.errstate(over="ignore"):
-                return (numbers - zero) * sign / float(1 / abs(self.factor)) + 0.0
+                scaled: NDArray[np.float64] = (numbers - zero) * sign / float(1 / abs(self.factor)) + 0.0
+            return scaled
         return self._divided()
 
     def _divided(self) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from palm_opt.solver.cover import Pool
 from palm_opt.solver.exact import game_exact
 from palm_opt.solver.master import certificate_weights, master, mps
 from tests.solver.test_master import optimum_highs
-from tests.verify import exact_rows, verify_result
+from tests.verify import exact_rows, rational, verify_result
 
 SMALL = st.integers(-2, 4)
 MIXED = st.integers(-3, 9).map(lambda k: k / 8) | st.floats(-1, 2, width=16) | st.sampled_from([0.1, 0.3, 1 / 3])
@@ -58,15 +58,15 @@ def options(draw, n):
 def keeps(rows, members, epsilon, delta):
     """Whether members keep the promise: the exact game of every candidate against them (L1)."""
     portfolio = [rows[i] for i in members]
-    targets = [[(1 - Fraction(epsilon)) * x for x in row] for row in rows]
-    return all(game_exact(target, portfolio)[0] <= Fraction(delta) for target in targets)
+    targets = [[(1 - rational(epsilon)) * x for x in row] for row in rows]
+    return all(game_exact(target, portfolio)[0] <= rational(delta) for target in targets)
 
 
 def cheapest(values, epsilon, delta, require, forbid):
     """The least cost of a portfolio by enumeration, or None."""
     rows = exact_rows(values)
     free = [i for i in range(values.n) if i not in forbid and i not in require]
-    costs = [Fraction(float(cost)) for cost in values.costs]
+    costs = [rational(cost) for cost in values.costs]
     paid = sum((costs[i] for i in require), Fraction(0))
     if not (free or require) or not keeps(rows, [*require, *free], epsilon, delta):
         return None
@@ -79,7 +79,7 @@ def uncovered(values, weight, epsilon, delta, forbid):
     """Whether no admissible candidate covers an exact weight."""
     w = [Fraction(x, sum(weight)) for x in weight]
     products = [sum(a * b for a, b in zip(w, row, strict=True)) for row in exact_rows(values)]
-    needed = (1 - Fraction(epsilon)) * max(products) - Fraction(delta)
+    needed = (1 - rational(epsilon)) * max(products) - rational(delta)
     return all(products[i] < needed for i in range(values.n) if i not in forbid)
 
 

@@ -138,6 +138,17 @@ def test_solve_options(values: Path) -> None:
     assert ranged["epsilon"] == 0.05 and ranged["status"] == "OPTIMAL"
 
 
+def test_a_scale_per_reward(values: Path, tmp_path: Path) -> None:
+    certificate, columns = tmp_path / "c.json", ("--id", "model", "--rewards", "safe,-price,-latency")
+    output("solve", values, *columns, "--scale", "minmax,log,0:40", "--delta", 0.3, "--certificate", certificate)
+    document = json.loads(certificate.read_text())
+    assert (document["scale"], document["delta"]) == (["minmax", "log", ["0.0", "40.0"]], "0.3")
+    done = palm("verify", certificate, values)
+    assert " delta=0.3 rewards=safe,-price,-latency scale=minmax,log,0.0:40.0 " in done.stdout
+    assert "expected one for all rewards or 3" in refused("solve", values, *columns, "--scale", "minmax,log")
+    assert "'inches'" in refused("solve", values, *columns, "--scale", "minmax,inches,log")
+
+
 def test_solve_without_id_numbers_the_rows(values: Path) -> None:
     assert output("solve", values, "--rewards", "safe,helpful", "--delta", 0.1)["members"] == ["0", "1", "2"]
 

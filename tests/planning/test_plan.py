@@ -168,9 +168,9 @@ def test_the_certificate_is_about_this_table_and_this_beta():
     with pytest.raises(palm.InvalidCertificate):
         checker.check(plan.certificate, palm.RewardTable(changed).problem())
     with pytest.raises(palm.InvalidCertificate):
-        checker.check(plan.certificate | {"beta": (0.05).hex()}, table.problem())
+        checker.check(plan.certificate | {"beta": "0.05"}, table.problem())
     with pytest.raises(palm.InvalidCertificate):
-        checker.check(plan.certificate | {"delta": (0.0001).hex()}, table.problem())
+        checker.check(plan.certificate | {"delta": "0.0001"}, table.problem())
 
 
 def test_scores_certificates_check_alone_on_the_exported_file(tmp_path):

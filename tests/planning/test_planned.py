@@ -22,7 +22,7 @@ MEMBERS = (
 )
 PLAN = Plan(
     rewards=REWARDS,
-    scale="none",
+    scale=("none", "none", "none"),
     beta=0.002,
     epsilon=0.0,
     delta=0.02,
@@ -70,7 +70,7 @@ FAULTS = {
     "epsilon": (True, "epsilon: expected a finite number >= 0"),
     "delta": (10**400, "delta: expected a finite number >= 0"),
     "calls": (-1, "calls: expected an integer >= 0"),
-    "scale": ([[0, 1]], 'scale: expected "none" or 3 pairs'),
+    "scale": ([[0, 1]], 'scale: expected a list of 3, each "none" or'),
     "gaps": (["x"], "gaps: expected finite numbers or null"),
     "stop": ("NEVER", "stop: expected 'PROVED'"),
     "members": ([], "members: expected at least one"),
@@ -158,3 +158,10 @@ def test_warnings_say_what_the_promise_is_not_about():
     given = Certificate({"subject": {"type": "answers"}})
     assert "takes the evaluated value vectors as given" in replace(PLAN, certificate=given).warnings[-1]
     assert PLAN.kept and PLAN.audited and not replace(PLAN, certificate=None).kept
+
+
+def test_a_plan_of_before_has_one_word_for_all_scales(tmp_path):
+    document = PLAN.document() | {"scale": "none"}
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(document))
+    assert same(Plan.read(path), PLAN)

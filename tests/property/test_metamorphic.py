@@ -72,7 +72,7 @@ def test_regret_of_a_portfolio(array, epsilon, data):
 def test_the_least_delta_is_least(array, epsilon):
     values = palm.ValueMatrix(array)
     kept = palm.certify(values, [0], epsilon=epsilon)
-    below = dict(kept.certificate) | {"delta": float(np.nextafter(kept.delta, -1)).hex()}
+    below = dict(kept.certificate) | {"delta": repr(float(np.nextafter(kept.delta, -1)))}
     if kept.delta > 0:
         try:
             palm.verify(below, values)

@@ -11,7 +11,7 @@ import palm_opt as palm
 from palm_opt.solver import sweep as module
 from palm_opt.solver.cover import Pool
 from palm_opt.solver.sweep import sweep
-from tests.verify import brute_force, exact_rows, worst_regret
+from tests.verify import brute_force, exact_rows, rational, worst_regret
 
 ENTRY = st.integers(-3, 6) | st.integers(-20, 60).map(lambda k: k / 10) | st.floats(0, 1, width=32)
 COSTS = st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.0, 2.5, 7.0])
@@ -36,7 +36,7 @@ def pools(draw, most=8):
 def coverage(pool, weight, rows):
     """Whether each candidate covers an integer weight, from the definition."""
     products = [sum(Fraction(x, sum(weight)) * a for x, a in zip(weight, row, strict=True)) for row in rows]
-    needed = (1 - Fraction(pool.epsilon)) * max(products) - Fraction(pool.delta)
+    needed = (1 - rational(pool.epsilon)) * max(products) - rational(pool.delta)
     return [product >= needed for product in products]
 
 
@@ -56,7 +56,7 @@ def check(pool, answer):
     covered = [coverage(pool, weight, rows) for weight in answer.weights]
     for i in allowed:
         load = sum((y for row, y in zip(covered, answer.y, strict=True) if row[i]), Fraction(0))
-        assert load <= (0 if i in pool.required else Fraction(float(values.costs[i])))
+        assert load <= (0 if i in pool.required else rational(values.costs[i]))
 
 
 @given(pools())
@@ -66,7 +66,7 @@ def test_sweep_agrees_with_brute_force(pool):
     best = brute_force(pool.values, pool.epsilon, pool.delta, pool.required, tuple(pool.forbidden))
     assert (None if answer.members is None else pool.cost(answer.members)) == best
     if answer.members is not None:
-        assert worst_regret(pool.values, answer.members, pool.epsilon) <= Fraction(pool.delta)
+        assert worst_regret(pool.values, answer.members, pool.epsilon) <= rational(pool.delta)
 
 
 @given(pools(30))
@@ -87,7 +87,7 @@ def test_shortest_fraction_in_between(a, b, c, d):
     low, high = sorted([Fraction(a, b), Fraction(c, d)])
     if low == high:
         return
-    found = module._between(low, high)
+    found = module.between(low, high)
     assert low < found < high
     for denominator in range(1, found.denominator):  # no shorter one
         assert Fraction(low * denominator // 1 + 1, denominator) >= high
