@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: run run-smollm2 test lint types bench docs sanitize setup clean
+.PHONY: run run-smollm2 test lint types bench docs sanitize floors setup clean
 
 setup: $(VENV)/.built
 
@@ -43,6 +43,22 @@ bench: setup
 docs: setup
 	$(PIP) install -q -c constraints.txt sphinx furo myst-parser
 	$(BIN)/python -m sphinx -W -q docs docs/_build
+
+# the least versions that pyproject.toml allows, in an environment of their own: what it says must work
+floors: build/floors/.installed
+	build/floors/bin/palm-opt --help > build/floors/help.txt
+	build/floors/bin/palm-opt compare examples/prompted_policies/values.csv --id policy --scale minmax --delta 0.05
+	build/floors/bin/palm-opt solve examples/prompted_policies/values.csv --id policy --scale minmax --delta 0.05 \
+	    --certificate build/floors/certificate.json --plot build/floors/map.png --report build/floors/report.html
+	build/floors/bin/palm-opt verify build/floors/certificate.json examples/prompted_policies/values.csv
+
+build/floors/.installed: pyproject.toml .ci/floors.py $(SOURCES) $(shell find palm_opt -name '*.py')
+	$(PYTHON) -m venv build/floors
+	$(PYTHON) .ci/floors.py > build/floors/floors.txt
+	build/floors/bin/python -m pip install -q --disable-pip-version-check -c build/floors/floors.txt setuptools cython numpy
+	build/floors/bin/python -m pip install -q --disable-pip-version-check -c build/floors/floors.txt \
+	    --no-build-isolation '.[solvers,plot]'
+	touch $@
 
 sanitize: build/test_kernels
 	./build/test_kernels

@@ -20,14 +20,14 @@ import numpy as np
 import palm_opt as palm
 from palm_opt.align import load_recipe, run
 from palm_opt.align.publish import table_of
-from palm_opt.align.session import Weight, open_session
+from palm_opt.align.session import TrainedWeight, open_session
 from palm_opt.align.steer import steer
 from palm_opt.preferences.simplex import hybrid_grid, lattice
 
 RECIPE = Path(__file__).resolve().parents[1] / "examples" / "embedded.toml"
 
 
-def strategies(ours: list[Weight], d: int) -> dict[str, list[Weight]]:
+def strategies(ours: list[TrainedWeight], d: int) -> dict[str, list[TrainedWeight]]:
     """The weights that each strategy trains."""
     uniform = {f"lattice of 1/{h}": list(map(tuple, lattice(d, h).tolist())) for h in (3, 4, 5)}
     rng = np.random.default_rng(0)
@@ -36,7 +36,7 @@ def strategies(ours: list[Weight], d: int) -> dict[str, list[Weight]]:
     return {"palm-opt run": ours, **uniform, "random, units first": random}
 
 
-def measure(recipe_file: Path, out: Path) -> tuple[Any, dict[str, list[Weight]], list[Weight | None]]:
+def measure(recipe_file: Path, out: Path) -> tuple[Any, dict[str, list[TrainedWeight]], list[TrainedWeight | None]]:
     """Train and measure what all strategies need: the value matrix, weights by strategy, weight of each policy."""
     run(recipe_file, out)
     recipe = load_recipe(recipe_file)
@@ -44,12 +44,12 @@ def measure(recipe_file: Path, out: Path) -> tuple[Any, dict[str, list[Weight]],
         asked = strategies([weight for asks in session.rounds() for weight, _ in asks], len(recipe.rewards))
         pool = session.candidates((weight, None) for weights in asked.values() for weight in weights)
         session.train(pool)  # a weight that two strategies ask is trained once and counted for both
-        values = table_of(recipe, pool, session.measure(pool))
+        values = table_of(recipe, session.measure(pool))
     return values, asked, [candidate.weight for candidate in pool]
 
 
 def compare(
-    values: palm.ValueMatrix, asked: dict[str, list[Weight]], weights: list[Weight | None], recipe: Any
+    values: palm.ValueMatrix, asked: dict[str, list[TrainedWeight]], weights: list[TrainedWeight | None], recipe: Any
 ) -> list[dict[str, Any]]:
     """A row a strategy."""
     rows = []

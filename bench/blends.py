@@ -30,7 +30,8 @@ def compare(recipe_file: Path, out: Path) -> list[dict[str, Any]]:
     with open_session(recipe, out, None) as session:
         first, *later = session.rounds()
         pool = session.candidates(ask for asks in (first, *later) for ask in asks)
-        values = table_of(recipe, pool, session.measure(pool)).array
+        measured = session.measure(pool)
+        values = table_of(recipe, measured).array
         trained = [None if candidate.weight is None else np.array(candidate.weight) for candidate in pool]
         for k, candidate in enumerate(pool[1 + len(first) :], 1 + len(first)):
             state = steer(values[:k], trained[:k], plan.epsilon, plan.delta, plan.error)
@@ -41,14 +42,14 @@ def compare(recipe_file: Path, out: Path) -> list[dict[str, Any]]:
             session.blend(blends)
         made = session.blends(pool, BLENDS)
         session.train(made)
-        entries = session.measure(made)
-        blended = table_of(recipe, made, entries).array.reshape(len(blends), -1, len(recipe.rewards))
-        kl = np.array([entry["kl"] for entry in entries]).reshape(len(blends), -1)
+        reached = session.measure(made)
+        blended = table_of(recipe, reached).array.reshape(len(blends), -1, len(recipe.rewards))
+        kl = np.array([found.kl for found in reached.values()]).reshape(len(blends), -1)
         for i, (weight, parts) in enumerate(blends["mod"]):
             k = 1 + len(first) + i
-            reached = {"best before": values[:k], "soup": blended[0, i], "mixture": blended[1, i], "trained": values[k]}
-            row: dict[str, Any] = {kind: round(float(np.max(v @ weight)), 4) for kind, v in reached.items()}
-            row["kl"] = {"soup": kl[0, i], "mixture": kl[1, i], "trained": session.measure(pool[k : k + 1])[0]["kl"]}
+            best = {"best before": values[:k], "soup": blended[0, i], "mixture": blended[1, i], "trained": values[k]}
+            row: dict[str, Any] = {kind: round(float(np.max(v @ weight)), 4) for kind, v in best.items()}
+            row["kl"] = {"soup": kl[0, i], "mixture": kl[1, i], "trained": measured[pool[k]].kl}
             rows.append({"weight": np.round(weight, 3).tolist(), "parts": len(parts), **row})
     return rows
 

@@ -36,7 +36,7 @@ def measure(problem: instances.Problem) -> dict[str, Any]:
         clock.append(time.perf_counter() - began)
         settings = palm.Settings(time_limit=FACTOR * clock[-1], seed=seed)
         began = time.perf_counter()
-        found.append(palm.solve(values, *asked, settings=settings))
+        found.append(palm.solve(values, epsilon=asked[0], delta=asked[1], settings=settings))
         used.append(time.perf_counter() - began)
     return {
         "problem": str(problem),

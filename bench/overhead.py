@@ -76,9 +76,10 @@ def stage(out: Path) -> tuple[Path, list[str]]:
     from palm_opt.align.session import open_session
 
     with open_session(ROOT / "examples" / "embedded.toml", out, lambda line: None) as session:
-        session.ask(WEIGHTS)
-        session.train(session.candidates(WEIGHTS))
-        return session.base.folder, [row["prompt"] for row in session.prompts.train]
+        asks = [(weight, None) for weight in WEIGHTS]
+        session.ask(asks)
+        session.train(session.candidates(asks))
+        return session.setup.base.folder, [row["prompt"] for row in session.setup.prompts.train]
 
 
 def seconds(work: Callable[[], Any]) -> float:

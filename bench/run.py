@@ -64,7 +64,9 @@ def run_palm(problem: instances.Problem, values: palm.ValueMatrix, options: argp
     budget = {} if problem.max_size is None else {"max_size": problem.max_size, "vary": problem.vary}
     delta = None if problem.vary == "delta" else problem.delta
     wall, before = time.perf_counter(), cpu()
-    result = palm.solve(values, problem.epsilon, delta, backend=backend(options.method), settings=settings, **budget)
+    result = palm.solve(
+        values, epsilon=problem.epsilon, delta=delta, backend=backend(options.method), settings=settings, **budget
+    )
     line: dict[str, Any] = {
         "cpu": cpu() - before,
         "wall": time.perf_counter() - wall,

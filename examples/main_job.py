@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import palm_opt as palm
+from palm_opt.wording import at_most, confidence, plural
 
 HERE = Path(__file__).resolve().parent
 CHECKER = HERE.parent / "palm_opt" / "checker"
@@ -41,7 +42,7 @@ def solve_table(table: dict, out: Path) -> list[Path]:
     result = palm.solve(values, delta=table["delta"])
     print(f"\n== {table['title']}")
     print(f"{values.n} policies, {values.d} rewards: {', '.join(values.rewards)}; each scaled to [0, 1]")
-    print(f"{result.status}: {result.message} (within {result.delta:g} of the best of this pool).")
+    print(f"{result.status}: {result.message} (within {at_most(result.delta)} of the best of this pool).")
     print(f"  members: {', '.join(result.members)}")
     out.mkdir(parents=True, exist_ok=True)
     certificate = result.certificate.write(out / "certificate.json")
@@ -75,7 +76,7 @@ def compare(values: palm.ValueMatrix, result: palm.Result) -> None:
     ]
     print("  chosen by         members  worst regret over all preferences   to keep the promise")
     for name, members, need in rows:
-        print(f"  {name:<17} {len(members):7d}  {palm.certify(values, members).delta:<35.4f} {need}")
+        print(f"  {name:<17} {len(members):7d}  {at_most(palm.certify(values, members).delta):<35} {need}")
     print("  * the median of 25 draws; a weight whose best policy is already there adds no member")
     if greedy.size == result.size:
         print("  Greedy finds as few members here, without knowing it: what palm_opt adds is the proof.")
@@ -91,7 +92,7 @@ def needed(values: palm.ValueMatrix, kind: str, result: palm.Result, seeds: int 
                 found.append((size, len(members)))
                 break
     weights, size = sorted(found)[len(found) // 2]
-    return f"not with {most} weights" if weights == most else f"{weights} weights, {size} members"
+    return f"not with {most} weights" if weights == most else f"{plural(weights, 'weight')}, {plural(size, 'member')}"
 
 
 def embedded(out: Path) -> list[Path]:
@@ -103,14 +104,13 @@ def embedded(out: Path) -> list[Path]:
     )
     portfolio = run(HERE / "embedded.toml", out)
     how = portfolio.run
-    print(
-        f"{len(portfolio.members)} policies serve every preference within {portfolio.delta:g} of what training "
-        f"could reach at best\n  ({how['trainings']} trainings; declared trainer error {how['trainer_error'][1]})"
-    )
+    serve = plural(len(portfolio.members), "policy serves", "policies serve")
+    print(f"{serve} every preference within {at_most(portfolio.delta)} of what training could reach at best")
+    print(f"  ({plural(how['trainings'], 'training')}; declared trainer error {how['trainer_error'][1]})")
     if portfolio.statistical is not None:
         print(
-            f"  on new prompts, with probability {1 - portfolio.statistical['alpha']:g}: within "
-            f"{portfolio.statistical['delta']:.3f} of the best measured policy"
+            f"  on new prompts, with probability {confidence(portfolio.statistical['alpha'])}: within "
+            f"{at_most(portfolio.statistical['delta'])} of the best measured policy"
         )
     check = subprocess.run(
         [sys.executable, "-I", "-S", str(CHECKER), str(out / "certificate.json"), str(out / "answers.csv")],
@@ -124,7 +124,7 @@ def embedded(out: Path) -> list[Path]:
     for weight in ({names[0]: 1.0}, {names[0]: 0.5, names[1]: 0.5}, dict.fromkeys(names, 1.0)):
         route = palm.route(portfolio, weight)
         text = ", ".join(f"{name} {share:g}" for name, share in weight.items())
-        print(f"  preference {text}: {route.member}, value {route.value:.3f}, regret at most {route.regret:.4f}")
+        print(f"  preference {text}: {route.member}, value {route.value:.3f}, regret at most {at_most(route.regret)}")
     return [out / "portfolio.json", out / "certificate.json", out / "report.html"]
 
 

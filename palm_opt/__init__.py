@@ -23,6 +23,7 @@ _HOME = {  # public name -> module; loaded on first use, so that `import palm_op
     "StoreError": "errors",
     "TableWarning": "errors",
     "ValueMatrix": "tables.values",
+    "Region": "preferences.region",
     "Plan": "planning.planned",
     "RewardTable": "tables.scores",
     "Baseline": "result",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from palm_opt.planning.plan import plan as plan
     from palm_opt.planning.planned import Plan as Plan
     from palm_opt.portfolio.route import route as route
+    from palm_opt.preferences.region import Region as Region
     from palm_opt.result import Baseline as Baseline
     from palm_opt.result import Certificate as Certificate
     from palm_opt.result import Certified as Certified

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from palm_opt.checker.certificate import CertificateParseError, InvalidCertificate, PalmError
+from palm_opt.checker import CertificateParseError, InvalidCertificate, PalmError
 
 __all__ = [
     "BackendError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from palm_opt.arguments import integer, real, refusal
 from palm_opt.storage import write_json
+from palm_opt.wording import at_least, at_most, plural
 
 __all__ = [
     "Baseline",
@@ -101,11 +102,16 @@ class Settings:
             raise refusal("deterministic", "True or False", self.deterministic)
 
     @classmethod
-    def of(cls, settings: Settings | None) -> Settings:
-        """The settings given, or the defaults; anything else is refused."""
+    def of(cls, settings: Settings | Mapping[str, Any] | None, **given: Any) -> Settings:
+        """The settings, also of a mapping of some of them, or the defaults; those `given` that are not None instead."""
+        if isinstance(settings, Mapping):
+            known = {each.name for each in fields(cls)}
+            for name in [name for name in settings if name not in known][:1]:
+                raise refusal("settings", f"some of {', '.join(sorted(known))}", name)
+            settings = cls(**settings)
         if not isinstance(settings, Settings | None):
-            raise refusal("settings", "a palm_opt.Settings", settings)
-        return settings or cls()
+            raise refusal("settings", "a palm_opt.Settings or a mapping", settings)
+        return replace(settings or cls(), **{name: value for name, value in given.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -174,13 +180,21 @@ class Result:
     @property
     def message(self) -> str:
         """One plain sentence about what is proved."""
-        cost = f"{self.size} member{'s' * (self.size != 1)}"
-        if self.status is Status.OPTIMAL and self.tolerance is not None:
-            return f"{cost}, and no portfolio of that size reaches a smaller tolerance than {self.tolerance:.6g}"
+        found = f"{plural(self.size, 'member serves', 'members serve')} every preference"
+        if self.tolerance is not None and self.indices and self.status is not Status.UNKNOWN:
+            bound = self.tolerance if self.status is Status.OPTIMAL else self.tolerance_lower_bound or 0.0
+            found += f" at the tolerance {at_most(self.tolerance, 6)}"
+            none = "and no portfolio of that size reaches a tolerance below"
+            return f"{found}, {none} {at_least(bound, 6)}" if bound > 0 else found
         if self.status is Status.OPTIMAL:
-            return f"{cost} serve every preference, and no portfolio of lower cost than {self.lower_bound:g} exists"
+            return f"{found}, and no portfolio of lower cost than {at_least(self.lower_bound, 6)} exists"
         if self.status is Status.FEASIBLE:
-            return f"{cost} serve every preference; cost {self.cost:g}, at least {self.lower_bound:g} is needed"
+            found += f"; cost {at_most(self.cost, 6)}, "
+            if not self.lower_bound > 0:
+                return f"{found}and nothing is proved about cheaper ones"
+            return f"{found}at least {at_least(self.lower_bound, 6)} is needed"
+        if self.status is Status.INFEASIBLE and math.isfinite(self.lower_bound):
+            return f"no portfolio of that size serves every preference: at least {at_least(self.lower_bound, 6)} needed"
         if self.status is Status.INFEASIBLE:
             return "no admissible portfolio keeps this promise; the witness weight is served by no candidate"
         return f"stopped ({self.stop}) before any portfolio was proved"

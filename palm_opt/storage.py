@@ -1,7 +1,8 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of one; reading what may be anything."""
+"""Files: written so that a crash leaves the old one or the new one; read with a limit; named by their bytes; locked."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -16,7 +17,10 @@ from palm_opt.errors import ProblemError
 __all__ = [
     "TEMPORARY",
     "atomic_path",
+    "file_sha256",
+    "fingerprint",
     "lines",
+    "locked",
     "read_bytes",
     "sync",
     "write_bytes",
@@ -77,6 +81,35 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
     if len(data) > limit:
         raise ProblemError(f"{path}: expected at most {limit} bytes")
     return data
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """What names a file by its bytes: {"size": bytes, "sha256": hex}."""
+    return {"size": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+@contextmanager
+def locked(path: str | Path, wait: bool = True) -> Iterator[None]:
+    """Hold an exclusive lock on a file made for that purpose; the kernel frees it when the process ends, also killed.
+
+    Raises
+    ------
+    BlockingIOError : another holds it, and `wait` is false. OSError : the file cannot be made; no link is followed.
+    """
+    import fcntl
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def lines(stream: TextIO, path: str | Path) -> Iterator[str]:

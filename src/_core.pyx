@@ -5,6 +5,7 @@ import numpy as np
 
 cimport cython
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 
@@ -15,8 +16,8 @@ cdef extern from "palm.h" nogil:
     int64_t palm_game_work(int64_t d, int64_t m)
     int64_t palm_game(int64_t n, int64_t d, int64_t m, const double *targets, const double *members, double *regret,
                       double *weights, int32_t *position, double *multiplier, double *work, int64_t *pivots)
-    int64_t palm_skyline(int64_t n, int64_t d, const double *values, const double *costs, const int64_t *order,
-                         int64_t *dominator, double *front, int64_t *ids)
+    int64_t palm_skyline(int64_t d, int64_t first, int64_t stop, int64_t size, const double *values,
+                         const double *costs, const int64_t *order, int64_t *dominator, double *front, int64_t *ids)
     void palm_coverage(int64_t n, int64_t d, int64_t m, const double *values, const double *weights,
                        const double *low, const double *high, uint8_t *state)
     void palm_support(int64_t n, int64_t d, int64_t m, const double *values, const double *weights, double *opt,
@@ -75,12 +76,21 @@ cdef extern from "palm.h" nogil:
 
 
 MAX_REWARDS = PALM_MAX_D
+cdef int64_t CORNERS_AT_ONCE = 1000
+cdef int64_t WORK = 200_000_000  # operations of a kernel between two looks for a signal: about a tenth of a second
 
 
 def _matrix(array, name, columns=None):
     result = np.ascontiguousarray(array, dtype=np.float64)
     if result.ndim != 2 or 0 in result.shape or (columns is not None and result.shape[1] != columns):
         raise ValueError(f"{name}: expected a non-empty matrix with {columns or 'any'} columns, got {result.shape}")
+    return result
+
+
+def _vector(array, name, length):
+    result = np.ascontiguousarray(array, dtype=np.float64)
+    if result.shape != (length,):
+        raise ValueError(f"{name}: expected shape ({length},), got {result.shape}")
     return result
 
 
@@ -106,34 +116,37 @@ def game(targets, members):
     return regret, weights, position, multiplier, solved, pivots
 
 
-def skyline(values, costs, order):
-    """Dominators and undominated rows, see palm_skyline: returns (dominator (n,), front (f,))."""
+def skyline(values, costs, order, enough=None):
+    """Dominators and undominated rows, see palm_skyline: returns (dominator (n,), front (f,)).
+
+    `enough` is called between pieces of work; True ends it, and the rows left in `order` count as undominated.
+    """
     cdef const double[:, ::1] v = _matrix(values, "values")
-    cdef int64_t n = v.shape[0], d = v.shape[1], size
-    cdef const double[::1] c = np.ascontiguousarray(costs, dtype=np.float64)
+    cdef int64_t n = v.shape[0], d = v.shape[1], size = 0, first = 0, stop
+    cdef const double[::1] c = _vector(costs, "costs", n)
     cdef const int64_t[::1] o = np.ascontiguousarray(order, dtype=np.int64)
-    if c.shape[0] != n or o.shape[0] != n:
-        raise ValueError(f"costs, order: expected {n} entries each, got {c.shape[0]} and {o.shape[0]}")
-    if not np.array_equal(np.sort(order), np.arange(n)):
-        raise ValueError("order: expected a permutation of the rows")
-    dominator, ids = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    if o.shape[0] != n or not np.array_equal(np.sort(order), np.arange(n)):
+        raise ValueError(f"order: expected a permutation of the {n} rows")
+    dominator, ids = np.full(n, -1, dtype=np.int64), np.empty(n, dtype=np.int64)
     cdef int64_t[::1] dom = dominator
     cdef int64_t[::1] front_ids = ids
     cdef double[::1] front = np.zeros((n + PALM_SKYLINE_LANES) * d)
-    with nogil:
-        size = palm_skyline(n, d, &v[0, 0], &c[0], &o[0], &dom[0], &front[0], &front_ids[0])
-    return dominator, ids[:size].copy()
+    while first < n and (enough is None or not enough()):
+        PyErr_CheckSignals()
+        stop = min(n, first + max(256, min(first, WORK // ((size + 1) * d))))  # the front at most doubles in a piece
+        with nogil:
+            size = palm_skyline(d, first, stop, size, &v[0, 0], &c[0], &o[0], &dom[0], &front[0], &front_ids[0])
+        first = stop
+    return dominator, np.concatenate([ids[:size], order[first:]])
 
 
 def coverage(values, weights, low, high):
     """Three-valued coverage, see palm_coverage: values (n, d), weights (m, d) to state (m, n) of uint8."""
     cdef const double[:, ::1] v = np.ascontiguousarray(_matrix(values, "values").T)
     cdef const double[:, ::1] w = _matrix(weights, "weights", v.shape[0])
-    cdef const double[::1] lo = np.ascontiguousarray(low, dtype=np.float64)
-    cdef const double[::1] hi = np.ascontiguousarray(high, dtype=np.float64)
     cdef int64_t n = v.shape[1], d = v.shape[0], m = w.shape[0]
-    if lo.shape[0] != m or hi.shape[0] != m:
-        raise ValueError(f"low, high: expected {m} entries each, got {lo.shape[0]} and {hi.shape[0]}")
+    cdef const double[::1] lo = _vector(low, "low", m)
+    cdef const double[::1] hi = _vector(high, "high", m)
     state = np.empty((m, n), dtype=np.uint8)
     cdef uint8_t[:, ::1] s = state
     with nogil:
@@ -145,12 +158,15 @@ def support(values, weights):
     """Best value of each weight, see palm_support: values (n, d), weights (m, d) to (opt (m,), best (m,))."""
     cdef const double[:, ::1] v = np.ascontiguousarray(_matrix(values, "values").T)
     cdef const double[:, ::1] w = _matrix(weights, "weights", v.shape[0])
-    cdef int64_t n = v.shape[1], d = v.shape[0], m = w.shape[0]
+    cdef int64_t n = v.shape[1], d = v.shape[0], m = w.shape[0], first, step
     opt, best = np.empty(m), np.empty(m, dtype=np.int64)
     cdef double[::1] o = opt
     cdef int64_t[::1] k = best
-    with nogil:
-        palm_support(n, d, m, &v[0, 0], &w[0, 0], &o[0], &k[0])
+    step = 1 + WORK // (n * d)
+    for first in range(0, m, step):
+        PyErr_CheckSignals()
+        with nogil:
+            palm_support(n, d, min(step, m - first), &v[0, 0], &w[first, 0], &o[first], &k[first])
     return opt, best
 
 
@@ -171,39 +187,38 @@ def _sample(offsets, scores, log_q, weights):
     return o, r, q, padded
 
 
+def _gibbs(bint by_prompt, offsets, scores, log_q, weights):
+    """The two results of a Gibbs kernel at all weights, those of the padding cut off."""
+    order, rewards, reference, padded = _sample(offsets, scores, log_q, weights)
+    cdef const int64_t[::1] o = order
+    cdef const double[:, ::1] r = rewards
+    cdef const double[::1] q = reference
+    cdef const double[:, ::1] w = padded
+    cdef int64_t prompts = o.shape[0] - 1, d = r.shape[1], m = w.shape[1]
+    shape = (prompts if by_prompt else d + 2, m)
+    first, second = np.empty(shape), np.empty(shape)
+    cdef double[:, ::1] a = first
+    cdef double[:, ::1] b = second
+    with nogil:
+        if by_prompt:
+            palm_gibbs_bias(prompts, d, m, &o[0], &r[0, 0], &q[0], &w[0, 0], &a[0, 0], &b[0, 0])
+        else:
+            palm_gibbs(prompts, d, m, &o[0], &r[0, 0], &q[0], &w[0, 0], &a[0, 0], &b[0, 0])
+    return first[:, :len(weights)], second[:, :len(weights)]
+
+
 def gibbs(offsets, scores, log_q, weights):
     """Gibbs optima summed over prompts, see palm_gibbs: returns (sums, carry), both (m, d + 2): log Z, KL, rewards.
 
     offsets (prompts + 1,), scores (rows, d), log_q (rows,), weights (m, d) divided by beta.
     """
-    order, rewards, reference, padded = _sample(offsets, scores, log_q, weights)
-    cdef const int64_t[::1] o = order
-    cdef const double[:, ::1] r = rewards
-    cdef const double[::1] q = reference
-    cdef const double[:, ::1] w = padded
-    cdef int64_t prompts = o.shape[0] - 1, d = r.shape[1], m = w.shape[1]
-    sums, carry = np.empty((d + 2, m)), np.empty((d + 2, m))
-    cdef double[:, ::1] s = sums
-    cdef double[:, ::1] c = carry
-    with nogil:
-        palm_gibbs(prompts, d, m, &o[0], &r[0, 0], &q[0], &w[0, 0], &s[0, 0], &c[0, 0])
-    return sums[:, :len(weights)].T, carry[:, :len(weights)].T
+    sums, carry = _gibbs(False, offsets, scores, log_q, weights)
+    return sums.T, carry.T
 
 
 def gibbs_bias(offsets, scores, log_q, weights):
     """log Z of every prompt and its jackknife bias, see palm_gibbs_bias: returns (opt, bias), both (prompts, m)."""
-    order, rewards, reference, padded = _sample(offsets, scores, log_q, weights)
-    cdef const int64_t[::1] o = order
-    cdef const double[:, ::1] r = rewards
-    cdef const double[::1] q = reference
-    cdef const double[:, ::1] w = padded
-    cdef int64_t prompts = o.shape[0] - 1, d = r.shape[1], m = w.shape[1]
-    opt, bias = np.empty((prompts, m)), np.empty((prompts, m))
-    cdef double[:, ::1] s = opt
-    cdef double[:, ::1] b = bias
-    with nogil:
-        palm_gibbs_bias(prompts, d, m, &o[0], &r[0, 0], &q[0], &w[0, 0], &s[0, 0], &b[0, 0])
-    return opt[:, :len(weights)], bias[:, :len(weights)]
+    return _gibbs(True, offsets, scores, log_q, weights)
 
 
 def power(x):
@@ -306,9 +321,9 @@ cdef class Outer:
     def solve(self, weight):
         """The bound at a weight, shape (d,): (bound, basis (d,), share (d,), price (d,))."""
         cdef int64_t d = self.o.d
-        cdef const double[::1] w = np.ascontiguousarray(weight, dtype=np.float64)
-        if w.shape[0] != d or self.o.count < d:
-            raise ValueError(f"weight: expected {d} entries and at least as many columns")
+        cdef const double[::1] w = _vector(weight, "weight", d)
+        if self.o.count < d:
+            raise ValueError(f"weight: expected at least {d} columns")
         basis, share, price = np.zeros(d, dtype=np.int32), np.empty(d), np.empty(d)
         cdef int32_t[::1] b = basis
         cdef double[::1] s = share
@@ -392,16 +407,14 @@ cdef class Corners:
 
     def start(self, point):
         """The corners of one policy, shape (d,); call `rekey` once bounds are known."""
-        cdef const double[::1] a = np.ascontiguousarray(point, dtype=np.float64)
-        if a.shape[0] != self.c.d:
-            raise ValueError(f"point: expected {self.c.d} entries, got {a.shape[0]}")
+        cdef const double[::1] a = _vector(point, "point", self.c.d)
         palm_corners_start(&self.c, &a[0], &self.promise)
 
     def side(self, point, double size):
         """Where a point, shape (d,), lies: (state (used,) of uint8, number left open)."""
-        cdef const double[::1] a = np.ascontiguousarray(point, dtype=np.float64)
-        if a.shape[0] != self.c.d or self.c.used == 0:
-            raise ValueError(f"point: expected {self.c.d} entries after start, got {a.shape[0]}")
+        cdef const double[::1] a = _vector(point, "point", self.c.d)
+        if self.c.used == 0:
+            raise ValueError("side: expected it after start")
         state = np.empty(self.c.used, dtype=np.uint8)
         cdef uint8_t[::1] s = state
         cdef int64_t left
@@ -448,9 +461,12 @@ cdef class Corners:
         for slot in slots:
             self._slot(slot)
         self._check(outer)
-        if i.shape[0]:
+        cdef int64_t first
+        for first in range(0, i.shape[0], CORNERS_AT_ONCE):
+            PyErr_CheckSignals()
             with nogil:
-                palm_outer_corners(&outer.o, &self.c, &self.promise, i.shape[0], &i[0])
+                palm_outer_corners(&outer.o, &self.c, &self.promise, min(CORNERS_AT_ONCE, i.shape[0] - first),
+                                   &i[first])
 
     def top(self, Outer outer, double stop):
         """The corner with the largest key, see palm_refine; -1 if the heap is empty."""

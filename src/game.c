@@ -9,6 +9,7 @@
  *
  * Everything is inlined into one function per small d, so that the short loops have constant lengths.
  */
+#include "invert.h"
 #include "palm.h"
 
 #include <math.h>
@@ -35,8 +36,8 @@ typedef struct {
     double *inverse;       /* (rows, rows) of the current basis */
     double *corner;        /* (rows, CORNERS): row 0 of the inverses kept, transposed */
     double *inverses;      /* (CORNERS, rows, rows) */
-    double *bases;         /* (CORNERS, rows + 1): basis and age, as doubles */
     double *score;         /* (CORNERS) */
+    int64_t *bases;        /* (CORNERS, rows + 1): basis and age */
     int64_t basis[ROWS];   /* column that is basic in each row; the row of t is 0 */
     double x[ROWS];        /* values of the basic variables */
     double b[ROWS];        /* right side */
@@ -44,7 +45,7 @@ typedef struct {
 
 int64_t palm_game_work(int64_t d, int64_t m) {
     const int64_t rows = d + 1;
-    return 2 * (m + d) + rows * rows + CORNERS * (rows + rows * rows + rows + 1 + 1);
+    return 2 * (m + d) + rows * rows + CORNERS * (rows + rows * rows + 1);
 }
 
 INLINE double entry(const Game *g, int64_t d, int64_t column, int64_t row) {
@@ -109,39 +110,15 @@ INLINE void cold_start(Game *g, int64_t d) {
     g->age = 0;
 }
 
-/* Rebuild the inverse from the basis by Gauss-Jordan with partial pivoting; 0 if the basis is singular. */
+/* Rebuild the inverse from the basis; 0 if the basis is singular. */
 static int rebuild(Game *g, int64_t d) {
     const int64_t rows = d + 1;
-    double a[ROWS][2 * ROWS];
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < rows; c++) {
-            a[r][c] = entry(g, d, g->basis[c], r);
-            a[r][rows + c] = r == c;
-        }
-    for (int64_t c = 0; c < rows; c++) {
-        int64_t best = c;
-        for (int64_t r = c + 1; r < rows; r++)
-            if (fabs(a[r][c]) > fabs(a[best][c]))
-                best = r;
-        if (a[best][c] == 0)
-            return 0;
-        for (int64_t k = 0; best != c && k < 2 * rows; k++) {
-            const double swap = a[c][k];
-            a[c][k] = a[best][k];
-            a[best][k] = swap;
-        }
-        const double scale = 1 / a[c][c];
-        for (int64_t k = c; k < 2 * rows; k++)
-            a[c][k] *= scale;
-        for (int64_t r = 0; r < rows; r++) {
-            const double factor = a[r][c];
-            for (int64_t k = c; r != c && factor != 0 && k < 2 * rows; k++)
-                a[r][k] -= factor * a[c][k];
-        }
-    }
+    double a[ROWS * ROWS];
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < rows; c++)
-            g->inverse[r * rows + c] = a[r][rows + c];
+            a[r * rows + c] = entry(g, d, g->basis[c], r);
+    if (!invert(rows, a, 0, g->inverse))
+        return 0;
     g->age = 0;
     refresh_slacks(g, d);
     refresh_values(g, d, g->inverse);
@@ -247,8 +224,8 @@ INLINE void keep(Game *g, int64_t d) {
         g->corner[k * CORNERS + slot] = g->inverse[k];
     memcpy(g->inverses + slot * rows * rows, g->inverse, sizeof(double) * (size_t)(rows * rows));
     for (int64_t r = 0; r <= d; r++)
-        g->bases[slot * (rows + 1) + r] = (double)g->basis[r];
-    g->bases[slot * (rows + 1) + rows] = (double)g->age;
+        g->bases[slot * (rows + 1) + r] = g->basis[r];
+    g->bases[slot * (rows + 1) + rows] = g->age;
 }
 
 /* The kept corner with the largest b.w - s. */
@@ -274,12 +251,12 @@ INLINE int solve_one(Game *g, int64_t d, const double **inverse, int64_t *pivots
         const int64_t start = best_corner(g, d);
         *inverse = g->inverses + start * rows * rows;
         for (int64_t r = 0; r <= d; r++)
-            g->basis[r] = (int64_t)g->bases[start * (rows + 1) + r];
+            g->basis[r] = g->bases[start * (rows + 1) + r];
         refresh_values(g, d, *inverse);
         if (leaving(g, d, 0) < 0)
             return 1;
         memcpy(g->inverse, *inverse, sizeof(double) * (size_t)(rows * rows));
-        g->age = (int64_t)g->bases[start * (rows + 1) + rows];
+        g->age = g->bases[start * (rows + 1) + rows];
     } else {
         cold_start(g, d);
         refresh_values(g, d, g->inverse);
@@ -300,14 +277,14 @@ INLINE int solve_one(Game *g, int64_t d, const double **inverse, int64_t *pivots
 INLINE int64_t run(int64_t n, int64_t d, int64_t m, const double *targets, const double *members, double *regret,
                    double *weights, int32_t *position, double *multiplier, double *work, int64_t *pivots) {
     const int64_t rows = d + 1;
-    Game g = {.m = m, .members = members};
+    int64_t bases[CORNERS * (ROWS + 1)];
+    Game g = {.m = m, .members = members, .bases = bases};
     g.slack = work;
     g.alpha = g.slack + (m + d);
     g.inverse = g.alpha + (m + d);
     g.corner = g.inverse + rows * rows;
     g.inverses = g.corner + CORNERS * rows;
-    g.bases = g.inverses + CORNERS * rows * rows;
-    g.score = g.bases + CORNERS * (rows + 1);
+    g.score = g.inverses + CORNERS * rows * rows;
     memset(g.corner, 0, sizeof(double) * (size_t)(CORNERS * rows));
     for (int64_t i = 0; i < n; i++) {
         const double *inverse;

@@ -7,9 +7,9 @@
 #include <math.h>
 #include <string.h>
 
-/* inverse of a, both (m, m) with m <= PALM_MAX_D; 0 where a pivot is at most `smallest` in magnitude */
+/* inverse of a, both (m, m) with m <= PALM_MAX_D + 1; 0 where a pivot is at most `smallest` in magnitude */
 static inline int invert(int64_t m, const double *a, double smallest, double *inverse) {
-    double b[PALM_MAX_D * 2 * PALM_MAX_D];
+    double b[(PALM_MAX_D + 1) * 2 * (PALM_MAX_D + 1)];
     const int64_t width = 2 * m;
     for (int64_t r = 0; r < m; r++)
         for (int64_t k = 0; k < m; k++) {

@@ -25,18 +25,17 @@ static inline unsigned above(int64_t d, const double *restrict block, const doub
 }
 
 PALM_CLONES
-int64_t palm_skyline(int64_t n, int64_t d, const double *values, const double *costs, const int64_t *order,
-                     int64_t *dominator, double *front, int64_t *ids) {
-    int64_t size = 0;
-    for (int64_t r = 0; r < n; r++) {
+int64_t palm_skyline(int64_t d, int64_t first, int64_t stop, int64_t size, const double *values, const double *costs,
+                     const int64_t *order, int64_t *dominator, double *front, int64_t *ids) {
+    for (int64_t r = first; r < stop; r++) {
         const int64_t i = order[r];
         const double *row = values + i * d;
         dominator[i] = -1;
-        for (int64_t first = 0; first < size && dominator[i] < 0; first += LANES) {
-            unsigned found = above(d, front + first * d, row);
+        for (int64_t block = 0; block < size && dominator[i] < 0; block += LANES) {
+            unsigned found = above(d, front + block * d, row);
             for (int l = 0; found; l++, found >>= 1)
-                if (found & 1 && first + l < size && costs[ids[first + l]] <= costs[i]) {
-                    dominator[i] = ids[first + l];
+                if (found & 1 && block + l < size && costs[ids[block + l]] <= costs[i]) {
+                    dominator[i] = ids[block + l];
                     break;
                 }
         }

@@ -40,10 +40,12 @@ def imports(name: str, tree: ast.Module, known: set[str], package: str) -> Itera
                 if alias.name.split(".")[0] == package:
                     yield alias.name[len(package) + 1 :], node.lineno
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name}, line {node.lineno}: a relative import"
-            if node.module is None or node.module.split(".")[0] != package:
+            own_folder = node.level == 1 and name.split(".")[0] == "checker"  # it also runs as a copy, alone
+            assert node.level == 0 or own_folder, f"{name}, line {node.lineno}: a relative import"
+            module = f"{package}.checker.{node.module or ''}".rstrip(".") if own_folder else node.module
+            if module is None or module.split(".")[0] != package:
                 continue
-            base = node.module[len(package) + 1 :]
+            base = module[len(package) + 1 :]
             for alias in node.names:
                 full = f"{base}.{alias.name}".lstrip(".")
                 yield (full if full in known else base), node.lineno

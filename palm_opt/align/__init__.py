@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from palm_opt.align.recipe.declaration import Recipe, load_recipe
-from palm_opt.portfolio.directory import Member, Portfolio
+from numpy.typing import ArrayLike
 
-if TYPE_CHECKING:
-    from palm_opt.align.policies.member import LoadedMember
+from palm_opt.align.policies.member import load_member
+from palm_opt.align.recipe.declaration import Recipe
+from palm_opt.align.recipe.reading import load_recipe
+from palm_opt.errors import ProblemError
+from palm_opt.planning.planned import Plan
+from palm_opt.portfolio.directory import Portfolio
+from palm_opt.portfolio.manifest import Member
+from palm_opt.solver.separation import check_tolerances
 
 __all__ = ["Member", "Portfolio", "Recipe", "load_member", "load_recipe", "run", "train"]
 
 
 def train(
-    plan_or_weights: Any, recipe: Recipe | str | Path, out: str | Path, progress: Callable[[str], None] | None = None
+    plan_or_weights: Plan | ArrayLike | str | Path,
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    progress: Callable[[str], None] | None = None,
 ) -> Portfolio:
     """Train one adapter a weight, measure them and the base model, and write a portfolio directory. Resumable.
 
     Parameters
     ----------
     plan_or_weights : a `palm_opt.Plan` or its plan.json, which must be about the recipe's rewards, ranges and beta; or
-        (k, d) weights, entries >= 0, each row divided by its sum; or a CSV file with one column a reward.
+        (k, d) weights, entries >= 0, each row divided by its sum; or a table (CSV, Parquet) with one column a reward.
     recipe : a recipe or its file.
     out : portfolio directory. The same call again trains and measures only what is missing.
     progress : called with one line at a time; by default lines, and bars on a terminal, go to stderr.
@@ -37,9 +44,19 @@ def train(
     RecipeError, ProblemError : bad input. StoreError : the directory is damaged, in use, or of another recipe.
     BackendNotFound : a training library is missing.
     """
-    from palm_opt.align import pipeline
+    from palm_opt.align.publish import publish
+    from palm_opt.align.session import open_session
+    from palm_opt.align.weights import weights_for
 
-    return pipeline.train(plan_or_weights, recipe, out, progress)
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    asks = [(tuple(row), None) for row in weights_for(plan_or_weights, recipe).tolist()]
+    with open_session(recipe, out, progress) as session:
+        known = {ask for asked in session.rounds() for ask in asked}
+        if new := [ask for ask in asks if ask not in known]:
+            session.ask(new)
+        pool = session.candidates(asks)
+        session.train(pool)
+        return publish(session, session.measure(pool), None)
 
 
 def run(
@@ -62,32 +79,15 @@ def run(
     -------
     Portfolio : the chosen members, with the promise in `epsilon` and `delta`. Raises as `align`.
     """
-    from palm_opt.align import pipeline
+    from palm_opt.align.loop import Loop
+    from palm_opt.align.session import open_session
 
-    return pipeline.run(recipe, out, epsilon, delta, progress)
-
-
-def load_member(
-    portfolio: Portfolio | str | Path, name: str, base: str | Path | None = None, precision: str = "auto"
-) -> LoadedMember:
-    """Load a member of a portfolio, whatever it is: `load_member("runs/x", "w-100-0").generate(["Hello"])`.
-
-    Parameters
-    ----------
-    portfolio : a portfolio or its directory, whose hashes are then checked, those of the adapters too.
-    name : a member, as `palm_opt.route` names it.
-    base : folder of the base model; by default it is looked up by its name in the manifest, here or on the hub.
-    precision : as `device.precision` in a recipe.
-
-    Returns
-    -------
-    LoadedMember : `.generate(prompts, seed=None, **generation)` gives one sampled answer a prompt, list[str].
-
-    Raises
-    ------
-    StoreError : no such member; a damaged or unsafe directory; a base model other than the one that was trained.
-    BackendNotFound : a library is missing.
-    """
-    from palm_opt.align.policies import member as deploy
-
-    return deploy.load_member(portfolio, name, base, precision)
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    epsilon = recipe.plan.epsilon if epsilon is None else epsilon
+    delta = recipe.plan.delta if delta is None else delta
+    check_tolerances(epsilon, delta)
+    if not recipe.plan.reaches(epsilon, delta):
+        eta, gamma = recipe.plan.error
+        raise ProblemError(f"delta: {delta:g} is out of reach with the declared trainer error ({eta:g}, {gamma:g})")
+    with open_session(recipe, out, progress) as session:
+        return Loop(session, epsilon, delta).run()

@@ -13,7 +13,7 @@ from palm_opt.align.measuring.prompts import PromptSet, read_rows, small_splits,
 from palm_opt.align.measuring.rewards import resolve_reward
 from palm_opt.align.policies.hub import find_model
 from palm_opt.align.recipe.declaration import EMBEDDED, Recipe
-from palm_opt.align.recipe.reading import Draft, read_draft
+from palm_opt.align.recipe.reading import read_draft
 from palm_opt.errors import BackendNotFound, ProblemError, RecipeError
 
 __all__ = ["Check", "check_recipe"]
@@ -44,18 +44,18 @@ def check_recipe(path: str | Path) -> Check:
     except RecipeError as error:
         return Check(Path(path), error.faults, ())
     errors, warnings = draft.faults, list[str]()
-    recipe = draft.recipe()  # where settings are wrong they are None
+    recipe = draft.recipe  # where settings are wrong they are None
     _check_rewards(recipe, errors, warnings)
-    prompts = _check_prompts(draft, recipe, errors)
-    base = _check_base(draft, recipe, errors, warnings)
+    prompts = _check_prompts(recipe, errors)
+    base = _check_base(recipe, errors, warnings)
     _check_libraries(recipe, errors, warnings)
     gpu = _check_gpu(recipe, warnings)
     if not errors and recipe.train.trl:
         _check_trl(recipe, errors)
     if errors or prompts is None:
-        return Check(draft.path, tuple(errors), tuple(warnings))
+        return Check(recipe.path, tuple(errors), tuple(warnings))
     work = estimate(recipe, prompts, base, gpu)
-    return Check(draft.path, (), tuple(warnings), recipe, prompts, work)
+    return Check(recipe.path, (), tuple(warnings), recipe, prompts, work)
 
 
 def _check_rewards(recipe: Recipe, errors: list[str], warnings: list[str]) -> None:
@@ -74,7 +74,7 @@ def _here(name: str, folder: Path) -> bool:
     return name.startswith((".", "/", "~")) or (folder / name).is_dir()
 
 
-def _check_prompts(draft: Draft, recipe: Recipe, errors: list[str]) -> PromptSet | None:
+def _check_prompts(recipe: Recipe, errors: list[str]) -> PromptSet | None:
     p = recipe.prompts
     if None in (p.source, p.column, p.split, p.subset) or any(f.startswith("prompts.source") for f in errors):
         return None
@@ -88,12 +88,12 @@ def _check_prompts(draft: Draft, recipe: Recipe, errors: list[str]) -> PromptSet
     if not rows or None in (p.select, p.certify):
         return None
     prompts = split(rows, p.select, p.certify)
-    if None not in (draft.get("train.batch"), draft.get("train.generations")):
+    if None not in (recipe.train.batch, recipe.train.generations):
         errors.extend(f"prompts: {fault}" for fault in small_splits(prompts, recipe))
     return prompts
 
 
-def _check_base(draft: Draft, recipe: Recipe, errors: list[str], warnings: list[str]) -> ModelSize | None:
+def _check_base(recipe: Recipe, errors: list[str], warnings: list[str]) -> ModelSize | None:
     name = recipe.model.base
     if name is None or any(fault.startswith("model.base") for fault in errors):
         return None
@@ -109,8 +109,8 @@ def _check_base(draft: Draft, recipe: Recipe, errors: list[str], warnings: list[
         else:
             warnings.append(f"model.base: {name} is not on this machine yet, so its size is unknown")
         return None
-    target = draft.get("lora.target")
-    modules = [] if target in (None, "all-linear") else [module.strip() for module in target.split(",")]
+    target = recipe.lora.target
+    modules = [] if target in (None, "all-linear") else recipe.lora.targets
     experts = size.number("num_experts", "num_local_experts", "n_routed_experts")
     if recipe.plan.decoding and target == "all-linear" and experts:
         warnings.append("plan.decoding: PEFT mixes no adapters of experts; name the attention modules in lora.target")
@@ -135,13 +135,14 @@ def _check_trl(recipe: Recipe, errors: list[str]) -> None:
     if not all(map(_found, ("torch", "trl"))):
         return
     from palm_opt.align.policies.base import quiet
+    from palm_opt.align.training.setup import Setup
     from palm_opt.align.training.trainers import Job, make_config
 
     nothing: Any = None
-    weight = [1.0] * len(recipe.rewards)
+    setup, weight = Setup(recipe, nothing, nothing, (), nothing), [1.0] * len(recipe.rewards)
     try:
         with quiet(recipe.device), tempfile.TemporaryDirectory() as folder:
-            make_config(Job(weight, recipe, nothing, nothing, nothing, nothing, Path(folder), recipe.train.steps))
+            make_config(Job(setup, weight, Path(folder), recipe.train.steps))
     except RecipeError as error:
         errors.extend(error.faults)
 

@@ -145,7 +145,7 @@ def estimate(recipe: Recipe, prompts: PromptSet, base: ModelSize | None, gpu: bo
     """The work of `palm-opt run`. `base` is None while the base model is not there; `gpu`: whether there is one."""
     first = math.comb(recipe.plan.lattice + len(recipe.rewards) - 1, len(recipe.rewards) - 1)
     trainings = max(first, recipe.budget.trainings)
-    training = _pool_size(recipe, prompts) if _offline(recipe) else trainings * _sampled(recipe)
+    training = _pool_size(recipe, prompts) if recipe.offline else trainings * _sampled(recipe)
     measured = min(recipe.evaluation.prompts, len(prompts.select))
     blended, parts = trainings - first, len(recipe.rewards)  # a blend has a part a reward, at most
     soups, mixtures = blended * recipe.plan.soups, blended * recipe.plan.decoding
@@ -156,12 +156,12 @@ def estimate(recipe: Recipe, prompts: PromptSet, base: ModelSize | None, gpu: bo
     tokens = math.ceil(passes * (mean + recipe.generation.max_new_tokens))
     adapter = memory = disk = None
     if base is not None:
-        matrices = [m for target in recipe.lora.target.split(",") for m in base.matrices_of(target.strip())]
+        matrices = [m for target in recipe.lora.targets for m in base.matrices_of(target)]
         adapter = recipe.lora.r * sum(map(sum, matrices))
         memory = _memory(recipe, base, adapter, longest, gpu)
         checkpoints = 3 * 12 * adapter if recipe.train.save_every else 0
         adapters = 4 * adapter * (trainings + parts * soups)
-        disk = adapters + checkpoints + 200 * (measuring + (training if _offline(recipe) else 0))
+        disk = adapters + checkpoints + 200 * (measuring + (training if recipe.offline else 0))
     return Estimate(
         first_round=first,
         trainings=trainings,
@@ -175,10 +175,6 @@ def estimate(recipe: Recipe, prompts: PromptSet, base: ModelSize | None, gpu: bo
         memory=memory,
         disk=disk,
     )
-
-
-def _offline(recipe: Recipe) -> bool:
-    return recipe.train.trainer == "dpo-rerank"
 
 
 def _pool_size(recipe: Recipe, prompts: PromptSet) -> int:
@@ -220,11 +216,10 @@ def _memory(recipe: Recipe, base: ModelSize, adapter: int, prompt: int, gpu: boo
     inner = base.number("intermediate_size", "n_inner") or 4 * width
     cached = (base.number("num_key_value_heads") or heads) * (base.number("head_dim") or width // heads)
     number = {"float32": 4, "bfloat16": 2, "float16": 2}.get(recipe.device.precision, 2 if gpu else 4)
-    trl, length = recipe.train.trl, prompt + recipe.generation.max_new_tokens
-    sequences = recipe.train.batch // recipe.launch.processes * (2 if _offline(recipe) else 1)
-    rounds = max(1, trl.get("steps_per_generation", trl.get("gradient_accumulation_steps", 1)))
+    length = prompt + recipe.generation.max_new_tokens
+    sequences = recipe.train.batch // recipe.launch.processes * (2 if recipe.offline else 1)
     evaluated = recipe.evaluation.batch * (len(recipe.rewards) if recipe.plan.decoding else 1)
-    together = max(evaluated, 0 if _offline(recipe) else sequences * rounds)
+    together = max(evaluated, 0 if recipe.offline else sequences * recipe.train.samples_ahead)
     layer = 18 * width + 4 * inner
     kept = layers * width + layer if _recomputes(recipe, gpu) else layers * layer
     parts = {

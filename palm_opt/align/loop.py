@@ -6,7 +6,7 @@ Steering sees the `select` split only. The `certify` split is opened when the lo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt.align.measuring.evaluate import Measured
 from palm_opt.align.publish import Promise, mark_interrupted, publish, statistical, table_of
 from palm_opt.align.recipe.declaration import Recipe
 from palm_opt.align.session import Ask, Blend, Candidate, Session, TrainedWeight
@@ -23,12 +24,12 @@ from palm_opt.planning.gibbs import gibbs
 from palm_opt.planning.plan import plan
 from palm_opt.portfolio.directory import Portfolio
 from palm_opt.preferences.simplex import lattice
-from palm_opt.report.wording import duration, number, weight_text
 from palm_opt.result import Certificate, Stop
-from palm_opt.search import Search, SearchResult
+from palm_opt.search import Search
 from palm_opt.solver.certify import certify
 from palm_opt.solver.solve import solve
 from palm_opt.tables.values import ValueMatrix
+from palm_opt.wording import at_most, duration, number, plural, weight_text
 
 __all__ = ["Loop", "blend_at", "first_round"]
 
@@ -44,10 +45,14 @@ _CHOOSING = 60.0  # seconds for choosing the fewest members; longer proves nothi
 class State:
     """The measured pool between two rounds."""
 
-    candidates: Sequence[Candidate]
-    entries: Sequence[dict[str, Any]]
+    pool: Mapping[Candidate, Measured]
     values: ValueMatrix
     steering: Steering
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The policies, in the order of the rows of `values`."""
+        return list(self.pool)
 
 
 class Loop:
@@ -91,7 +96,7 @@ class Loop:
             raise
 
     def _publish(self, state: State, promise: Promise) -> Portfolio:
-        return publish(self.session, state.candidates, state.entries, promise)
+        return publish(self.session, state.pool, promise)
 
     def _interrupted(self, state: State | None) -> None:
         """Leave a directory that says so, unless it says how an earlier run ended, with its promise and its proofs."""
@@ -121,16 +126,15 @@ class Loop:
                 session.train(candidates, quiet=True)
         candidates += session.blends(candidates, self.recipe.plan.blends)
         session.train(candidates)
-        entries = session.measure(candidates)
-        values = table_of(self.recipe, candidates, entries)
-        weights = [None if c.weight is None else np.array(c.weight) for c in candidates]
-        state = self._steering(values.array, weights, entries)
+        pool = session.measure(candidates)
+        values = table_of(self.recipe, pool)
+        state = self._steering(values.array, pool)
         for missed in state.missed:
             session.say(
-                f"warning: {candidates[missed.candidate].name} falls {number(missed.short, 2)} short of the declared "
+                f"warning: {candidates[missed.candidate].name} falls {at_most(missed.short, 2)} short of the declared "
                 f"trainer error: {candidates[missed.better].name} is better at its weight"
             )
-        return State(candidates, entries, values, state)
+        return State(pool, values, state)
 
     def _start(self, state: State, weight: TrainedWeight) -> str | None:
         """The adapter trained for the nearest weight, where the recipe wants warm starts."""
@@ -155,16 +159,17 @@ class Loop:
             self.session.blend(blends)  # all in one line: a kill in between would leave half a round
         return any(blends.values())
 
-    def _steering(self, array: Array, weights: Sequence[Array | None], entries: Sequence[dict[str, Any]]) -> Steering:
+    def _steering(self, array: Array, pool: Mapping[Candidate, Measured]) -> Steering:
         terms, names = self.recipe.plan, self.recipe.reward_names
+        weights = [None if c.weight is None else np.array(c.weight) for c in pool]
         if terms.reference == "gibbs":
-            kl = np.array([[entry["kl"]] for entry in entries])
+            kl = np.array([[found.kl] for found in pool.values()])
             beta = self.recipe.train.beta
             steering = steer_to(self._ideal, array - beta * kl, weights, self.epsilon, self.delta, names)
             _, gamma = steering.search.answers.oracle_error or (0.0, 0.0)
             if gamma > _ROUNDING:
                 self.session.say(
-                    f"warning: a measured policy is better than the closed form, by {number(gamma, 2)}: the promise "
+                    f"warning: a measured policy is better than the closed form, by {at_most(gamma, 2)}: the promise "
                     "takes that for an error of the closed form; sample more responses (plan.responses)"
                 )
             return steering
@@ -176,7 +181,7 @@ class Loop:
     def _ideal(self) -> list[tuple[Array, Array]]:
         """Weights and Gibbs policies that bound the closed form everywhere to a fraction of delta."""
         table, beta = self.session.reference(), self.recipe.train.beta
-        search = Search(table.d, self.epsilon, max(_IDEAL * self.delta, _FINEST), (0.0, 0.0))
+        search = Search(table.d, epsilon=self.epsilon, delta=max(_IDEAL * self.delta, _FINEST), oracle_error=(0.0, 0.0))
         told = []
         while (weight := search.ask()) is not None:
             value = gibbs(table, weight[None], beta).values[0]
@@ -187,13 +192,13 @@ class Loop:
     def _planned(self) -> list[TrainedWeight]:
         """The weights of the plan that the closed form makes from samples of the base model; plan.json."""
         delta = max(self.delta, _FINEST)
-        made = plan(self.session.reference(), self.recipe.train.beta, self.epsilon, delta, audit=False)
+        made = plan(self.session.reference(), self.recipe.train.beta, epsilon=self.epsilon, delta=delta, audit=False)
         if made.stop == Stop.INTERRUPTED:
             raise KeyboardInterrupt
         made.write(self.session.store.path / "plan.json")
         self.session.say(
-            f"plan from {made.responses} responses of the base model: {len(made.members)} weights would do (an "
-            "estimate); they are trained first, beside the single rewards"
+            f"plan from {made.responses} responses of the base model: {plural(len(made.members), 'weight')} would do "
+            "(an estimate); they are trained first, beside the single rewards"
         )
         return list(map(tuple, made.weights.tolist()))
 
@@ -219,7 +224,7 @@ class Loop:
             where = "; ".join(weight_text(weight, names) for weight in weights)
             least = "if trained policies were optimal" if self.recipe.plan.reference == "pool" else "at most"
             self.session.say(
-                f"{trained} trained: worst regret {number(steering.gap)} {least}, {number(self.delta)} wanted; "
+                f"{trained} trained: worst regret {at_most(steering.gap)} {least}, {number(self.delta)} wanted; "
                 f"next: {where}; {self._outlook(state, trained, spent)}"
             )
         return [tuple(weight.tolist()) for weight in weights], None
@@ -242,7 +247,7 @@ class Loop:
         def after(more: int) -> str:
             seconds = more * (training / self.recipe.launch.workers + measuring)
             seconds += (len(state.candidates) + more) * measuring * share
-            return f"{more} more training{'s' * (more != 1)} in {duration(seconds)}"
+            return f"{plural(more, 'more training')} in {duration(seconds)}"
 
         left = [budget.trainings - trained] if budget.trainings else []
         if budget.hours and training > 0:
@@ -265,47 +270,31 @@ class Loop:
     def _promise(self, state: State, stop: str) -> Promise:
         """The fewest members of the pool, and the proof: against the reference, or against the pool while d unit
         weights are not trained."""
-        if self.recipe.plan.reference != "pool" and math.isfinite(state.steering.gap):
-            result, chosen = state.steering.result(_CHOOSING)
+        steering, reference, names = state.steering, self.recipe.plan.reference, state.values.names
+        terms: Any = {"epsilon": self.epsilon, "target": self.delta, "stop": stop, "values": state.values}
+        if reference != "pool" and math.isfinite(steering.gap):
+            result, chosen = steering.result(_CHOOSING)
             if result.certificate is not None:
-                return self._against_opt(state, stop, result, chosen)
-        values = state.values
-        found = solve(values, epsilon=self.epsilon, delta=self.delta)
+                about = {"objective": "reward_minus_kl"} if reference == "gibbs" else {}
+                return Promise(
+                    members=tuple(names[i] for i in chosen),
+                    reference=reference,
+                    lower_bound=result.lower_bound,
+                    certificate=Certificate({**result.certificate, **about}),
+                    error=result.oracle_error,
+                    search=steering.search,
+                    told=tuple(names[i] if i >= 0 else "closed form" for i in steering.told),
+                    missed=tuple((names[m.candidate], m.short) for m in steering.missed),
+                    **terms,
+                )
+        found = solve(state.values, epsilon=self.epsilon, delta=self.delta)
         if found.stop is Stop.INTERRUPTED:
             raise KeyboardInterrupt
         members, certificate = found.members, found.certificate
         if certificate is None:  # stopped before anything was proved
-            members, certificate = values.names, certify(values, values.names, epsilon=self.epsilon).certificate
-        return Promise(
-            members=members,
-            epsilon=self.epsilon,
-            delta=float.fromhex(certificate["delta"]),
-            reference="pool",
-            lower_bound=max(1.0, found.lower_bound),
-            certificate=certificate,
-            target=self.delta,
-            stop=stop,
-            values=values,
-        )
-
-    def _against_opt(self, state: State, stop: str, result: SearchResult, members: Sequence[int]) -> Promise:
-        names, steering, reference = state.values.names, state.steering, self.recipe.plan.reference
-        assert result.certificate is not None
-        return Promise(
-            members=tuple(names[i] for i in members),
-            epsilon=self.epsilon,
-            delta=float.fromhex(result.certificate["delta"]),
-            reference=reference,
-            lower_bound=result.lower_bound,
-            certificate=_about(result.certificate, reference),
-            target=self.delta,
-            stop=stop,
-            values=state.values,
-            error=result.oracle_error,
-            search=steering.search,
-            told=tuple(names[i] if i >= 0 else "closed form" for i in steering.told),
-            missed=tuple((names[m.candidate], m.short) for m in steering.missed),
-        )
+            members, certificate = names, certify(state.values, names, epsilon=self.epsilon).certificate
+        bound = max(1.0, found.lower_bound)
+        return Promise(members=members, reference="pool", lower_bound=bound, certificate=certificate, **terms)
 
 
 def blend_at(weight: TrainedWeight, kind: str, steering: Steering, candidates: Sequence[Candidate]) -> Blend:
@@ -326,8 +315,3 @@ def first_round(recipe: Recipe, planned: Sequence[TrainedWeight] = ()) -> list[T
     d = len(recipe.rewards)
     weights = [*np.eye(d).tolist(), *planned, *lattice(d, recipe.plan.lattice).tolist()]
     return list(dict.fromkeys(tuple(row) for row in weights))
-
-
-def _about(certificate: Certificate, reference: str) -> Certificate:
-    """Say in a certificate what its values are."""
-    return Certificate({**certificate, "objective": "reward_minus_kl"}) if reference == "gibbs" else certificate

@@ -85,7 +85,7 @@ class Steering:
     def _without_error(self, delta: float) -> Search:
         """The same answers as if they were exact."""
         old = self.search
-        new = Search(old.d, old.epsilon, delta, (0.0, 0.0), seed=old.seed)
+        new = Search(old.d, epsilon=old.epsilon, delta=delta, oracle_error=(0.0, 0.0), seed=old.seed)
         for weight, value in old.answers.told():
             new.tell(weight, value, answer=weight is not None)
         return new
@@ -142,7 +142,7 @@ def steer(
     error : (eta, gamma): at every trained weight w the best policy of the pool has w.v >= (1 - eta) OPT(w) - gamma.
         None: nothing is assumed and nothing is claimed against OPT; trained policies steer as if they were optimal.
     """
-    search = Search(values.shape[1], epsilon, delta, error, seed=seed, rewards=rewards)
+    search = Search(values.shape[1], epsilon=epsilon, delta=delta, oracle_error=error, seed=seed, rewards=rewards)
     eta, gamma = error or (0.0, 0.0)
     told, missed, seen, own_policy = list[int](), list[Missed](), list[Array](), list[int]()
     for i, weight in enumerate(weights):
@@ -189,7 +189,9 @@ def steer_to(
     everyone = np.concatenate([best, values])
     own = np.einsum("jk,jk->j", asked, best)
     gamma = max(0.0, float(((asked @ everyone.T).max(axis=1) - own).max()))
-    search = Search(values.shape[1], epsilon, delta, (0.0, gamma), seed=seed, rewards=rewards)
+    search = Search(
+        values.shape[1], epsilon=epsilon, delta=delta, oracle_error=(0.0, gamma), seed=seed, rewards=rewards
+    )
     for weight, value in ideal:
         search.tell(weight, value, answer=True)
     for value in values:

@@ -55,7 +55,7 @@ for _command in (
     alignment.report,
 ):
     app.command()(alone_on_stdout(_command))
-recipe_app.command("check")(alone_on_stdout(alignment.check))
+recipe_app.command("check", cls=alignment.WithKeys)(alone_on_stdout(alignment.check))
 app.add_typer(recipe_app, name="recipe")
 
 

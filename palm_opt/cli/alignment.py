@@ -10,18 +10,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from palm_opt.cli import options as opt
 from palm_opt.cli.output import emit, emit_error, emit_json, facts, table
+from palm_opt.wording import (
+    REFERENCES,
+    at_most,
+    number,
+    on_new_prompts,
+    plural,
+    promise,
+    stopped,
+    untrained,
+    weight_text,
+)
 
 if TYPE_CHECKING:
     from palm_opt.align import Portfolio
 
-__all__ = ["align", "check", "report", "route", "run"]
+__all__ = ["WithKeys", "align", "check", "report", "route", "run"]
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file (.toml).")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Portfolio directory; resumed where it exists.")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Portfolio directory.")]
+
+
+class WithKeys(typer.core.TyperCommand):
+    """A command whose help ends with all keys of a recipe."""
+
+    def format_epilog(self, context: Any, formatter: Any) -> None:
+        from palm_opt.align.recipe.listing import pairs
+
+        with formatter.section("Keys of a recipe"):
+            formatter.write_dl(pairs())
 
 
 def check(recipe: RecipeFile, json: opt.Json = False) -> None:
@@ -31,6 +53,7 @@ def check(recipe: RecipeFile, json: opt.Json = False) -> None:
     gets an estimate of what `run` takes at most: trainings, completions, tokens, memory and disk.
     """
     from palm_opt.align.check import check_recipe
+    from palm_opt.align.training.setup import training_sha256
 
     found = check_recipe(recipe)
     document: dict[str, Any] = {"recipe": recipe, "ok": not found.errors, "errors": found.errors}
@@ -45,7 +68,7 @@ def check(recipe: RecipeFile, json: opt.Json = False) -> None:
     splits = {name: len(getattr(found.prompts, name)) for name in ("train", "select", "certify")}
     if json:
         document.update(rewards=found.recipe.reward_names, prompts=splits, estimate=found.estimate.document())
-        document["training_sha256"] = found.recipe.training_sha256
+        document["training_sha256"] = training_sha256(found.recipe)
         emit_json(document)
         return
     emit(f"{recipe}: ok")
@@ -66,7 +89,7 @@ def align(
     out: Out,
     plan: Annotated[Path | None, typer.Option(metavar="FILE", help="What palm-opt plan wrote: plan.json.")] = None,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights to train: CSV, one column a reward.")
+        Path | None, typer.Option(metavar="FILE", help="Weights to train: a table, one column a reward.")
     ] = None,
     json: opt.Json = False,
 ) -> None:
@@ -77,10 +100,11 @@ def align(
     from palm_opt.align import train
     from palm_opt.planning.planned import Plan
 
-    if (plan is None) == (weights is None):
+    source = weights if plan is None else Plan.read(plan)
+    if source is None or (plan is not None and weights is not None):
         raise typer.BadParameter("give --plan or --weights, one of them")
     with _terminable():
-        portfolio = train(weights if plan is None else Plan.read(plan), recipe, out)
+        portfolio = train(source, recipe, out)
     _print_portfolio(portfolio, json)
 
 
@@ -115,7 +139,6 @@ def route(
     The weights are divided by their sum; a reward left out counts 0.
     """
     from palm_opt.portfolio.route import route as find
-    from palm_opt.report.wording import number, untrained, weight_text
 
     found = find(directory, opt.weight(weight))
     if json:
@@ -139,7 +162,7 @@ def route(
             [
                 ("weight", weight_text(found.weight.values(), list(found.weight))),
                 ("value", f"{number(found.value)}: the weighted mean of its rewards, each on its scale 0..1"),
-                ("regret", f"{number(found.regret)} against the best of all measured candidates"),
+                ("regret", f"{at_most(found.regret)} against the best of all measured candidates"),
                 *((name, number(x)) for name, x in found.expected.items()),
                 ("adapter", adapter),
             ]
@@ -171,7 +194,6 @@ def _terminable() -> Iterator[None]:
 
 def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
     """Print what a training run left behind."""
-    from palm_opt.report.wording import REFERENCES, number, on_new_prompts, promise, stopped, untrained
 
     files = {
         name: portfolio.path / name
@@ -199,13 +221,12 @@ def _print_portfolio(portfolio: Portfolio, json: bool) -> None:
         )
         return
     if how is not None and portfolio.epsilon is not None and portfolio.delta is not None:
-        emit(
-            f"{len(portfolio.members)} members serve every preference {promise(portfolio.epsilon, portfolio.delta)} "
-            f"{REFERENCES[portfolio.reference]}"
-        )
+        serve = plural(len(portfolio.members), "member serves", "members serve")
+        kept = promise(portfolio.epsilon, portfolio.delta)
+        emit(f"{serve} every preference {kept} {REFERENCES[portfolio.reference]}")
         emit(stopped(how, portfolio.delta))
     else:
-        emit(f"{len(portfolio.members)} policies measured")
+        emit(f"{plural(len(portfolio.members), 'policy', 'policies')} measured")
     if statistical is not None:
         emit(on_new_prompts(statistical))
     emit()

@@ -20,6 +20,7 @@ __all__ = ["master_text"]
 def master_text(file: Path, options: Mapping[str, Any], form: opt.Form | None = None) -> tuple[str, dict[str, Any]]:
     """The MPS text and what `--json` says about it."""
     from palm_opt.solver.master import certificate_weights, master, mps
+    from palm_opt.tables import scales
     from palm_opt.tables.weights import read_weights
 
     source: Path | None = options.get("weights")
@@ -38,7 +39,7 @@ def master_text(file: Path, options: Mapping[str, Any], form: opt.Form | None = 
     names = [values.names[i] for i in pool.columns]
     rows, columns = cover.matrix.shape
     comments = [
-        f"palm_opt master cover: epsilon={pool.epsilon!r} delta={pool.delta!r} scale={values.scale}",
+        f"palm_opt master cover: epsilon={pool.epsilon!r} delta={pool.delta!r} scale={scales.show(values.scale)}",
         f"values sha256={values.sha256}",
         f"{columns} of {values.n} candidates are worth selecting; {rows} rows are {origin}",
         "the optimum is a lower bound on the cost of every portfolio",
@@ -62,7 +63,7 @@ def _from_options(file: Path, options: Mapping[str, Any], form: opt.Form | None)
 
 
 def _from_certificate(file: Path, source: Path) -> tuple[Pool, Any]:
-    from palm_opt.checker import certificate as checker
+    from palm_opt import checker
     from palm_opt.errors import ProblemError
     from palm_opt.solver.cover import Pool
     from palm_opt.tables.directions import meant
@@ -71,11 +72,12 @@ def _from_certificate(file: Path, source: Path) -> tuple[Pool, Any]:
     document = checker.read_certificate(source)
     if document["kind"] != "exact":
         raise ProblemError(f"{source}: a certificate of kind {document['kind']} holds no cover problem")
+    if document["version"] != 2:
+        raise ProblemError(f"{source}: of version {document['version']}, whose numbers are binary; solve again")
     subject, scale = document["subject"], document["scale"]
-    if not isinstance(scale, str):
-        scale = [(float.fromhex(low), float.fromhex(high)) for low, high in scale]
+    scale = [entry if isinstance(entry, str) else (float(entry[0]), float(entry[1])) for entry in scale]
     values = ValueMatrix.read(file, subject["id"], meant(subject["rewards"]), subject["cost"], scale)
     if values.sha256 != document["sha256"]:
         raise ProblemError(f"{source}: made for other values than {file} (sha256 {document['sha256'][:8]}...)")
-    tolerances = (float.fromhex(document["epsilon"]), float.fromhex(document["delta"]))
+    tolerances = (float(document["epsilon"]), float(document["delta"]))
     return Pool(values, *tolerances, document["required"], document["forbidden"]), document

@@ -13,6 +13,7 @@ from palm_opt.cli import options as opt
 from palm_opt.cli.options import given
 from palm_opt.cli.output import emit, emit_json, facts, short, table
 from palm_opt.cli.results import said_of_rewards
+from palm_opt.wording import at_most, number, plural, weight_text
 
 if TYPE_CHECKING:
     from palm_opt.result import Metrics
@@ -91,7 +92,7 @@ def baseline(
         }
         emit_json({**metrics_document(measured), **document})
     else:
-        emit(f"{result.kind}: {result.size} members from {result.calls} weights")
+        emit(f"{result.kind}: {plural(result.size, 'member')} from {plural(result.calls, 'weight')}")
         emit()
         print_metrics(matrix, measured)
 
@@ -155,7 +156,8 @@ def export(
         lines, said, summary = _table(Found.find(file), columns, scores, wide, form or {})
     else:
         text, said = master_text(file, given(rewards=rewards, id=id, cost=cost) | chosen, form)
-        lines, summary = [text], f"{said['columns']} columns x {said['rows']} rows"
+        lines = [text]
+        summary = f"{plural(said['columns'], 'column')} x {plural(said['rows'], 'row')}"
     if out:
         with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
             stream.writelines(lines)
@@ -216,14 +218,13 @@ def metrics_document(result: Metrics) -> dict[str, Any]:
 
 def print_metrics(values: ValueMatrix, result: Metrics) -> None:
     """Print the measures for people."""
-    from palm_opt.report.wording import number, weight_text
 
     if result.multiplicative_gap is None or result.multiplicative_weight is None:
         relative = "no meaning: the best value is not positive everywhere"
     else:
         where = weight_text(result.multiplicative_weight, values.rewards)
-        relative = f"{number(result.multiplicative_gap, 6)} at {where}"
-    absolute = f"{number(result.additive_gap, 6)} at {weight_text(result.additive_weight, values.rewards)}"
+        relative = f"{at_most(result.multiplicative_gap, 6)} at {where}"
+    absolute = f"{at_most(result.additive_gap, 6)} at {weight_text(result.additive_weight, values.rewards)}"
     error = f" +- {number(result.perplexity_error, 2)}" if result.perplexity_error else ""
     emit(
         table(

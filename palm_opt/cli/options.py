@@ -15,7 +15,8 @@ import typer
 
 if TYPE_CHECKING:
     from palm_opt.tables.reading import File
-    from palm_opt.tables.values import Scale, ValueMatrix
+    from palm_opt.tables.scales import Scale
+    from palm_opt.tables.values import ValueMatrix
 
 __all__ = [
     "Cost",
@@ -81,7 +82,8 @@ ScaleText = Annotated[
     typer.Option(
         "--scale",
         metavar="SCALE",
-        help="none, minmax, or LO:HI (one, or one a reward, in the column's own units before a leading - negates it).",
+        help="none, minmax, log (minmax of logarithms) or LO:HI in the column's own units before a leading - negates"
+        " it: one for all rewards, or one per reward with commas in between.",
     ),
 ]
 Cost = Annotated[str | None, typer.Option(metavar="COL", help="Column of costs >= 0. Default: each costs 1.")]
@@ -128,17 +130,14 @@ def names(text: str | None, option: str) -> list[str] | None:
 
 
 def scale(text: str | None) -> Scale | None:
-    """Read none, minmax, LO:HI or LO:HI,LO:HI,..."""
-    if text is None or text in ("none", "minmax"):
-        return text
-    pairs = []
-    for part in text.split(","):
-        low, _, high = part.partition(":")
-        try:
-            pairs.append((float(low), float(high)))
-        except ValueError:
-            raise typer.BadParameter(f"--scale: expected none, minmax or LO:HI, got {text!r}") from None
-    return pairs[0] if len(pairs) == 1 else pairs
+    """Read none, minmax, log or LO:HI, or one of them per reward with commas in between."""
+    from palm_opt.errors import ProblemError
+    from palm_opt.tables import scales
+
+    try:
+        return None if text is None else scales.parse(text)
+    except ProblemError as error:
+        raise typer.BadParameter(f"--{error}") from None
 
 
 def _form(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from palm_opt.cli import options as opt
 from palm_opt.cli.options import given
 from palm_opt.cli.output import emit, emit_json, facts, short, table
 from palm_opt.cli.results import said_of_rewards, subject_file, write_certificate
+from palm_opt.wording import at_most, number, plural, promise, served, weight_text
 
 if TYPE_CHECKING:
     from palm_opt.planning.planned import Plan
@@ -164,7 +166,8 @@ class _Bar:
     def update(self, calls: int, gap: float) -> None:
         """Show where the search is (progress of `palm_opt.plan`)."""
         if not self.line.disable:
-            self.line.set_postfix_str(f"{calls} calls, gap {gap:.4g}")
+            known = f", gap {at_most(gap)}" if math.isfinite(gap) else ""
+            self.line.set_postfix_str(f"{plural(calls, 'call')}{known}")
 
 
 def read_scores(
@@ -218,9 +221,8 @@ def _document(found: Plan, written: dict[str, Path | None], rivals: Sequence[Pla
 
 def _print(plan: Plan, scores: Path, written: dict[str, Path | None]) -> None:
     """Print a plan for people."""
-    from palm_opt.report.wording import at_most, number, promise, served, weight_text
 
-    many = f"{len(plan.members)} weights serve" if len(plan.members) > 1 else "1 weight serves"
+    many = plural(len(plan.members), "weight serves", "weights serve")
     if plan.kept:
         emit(f"PLANNED: {many} every preference {served(plan.epsilon, plan.delta)}, by the closed form.")
     else:
@@ -237,7 +239,7 @@ def _print(plan: Plan, scores: Path, written: dict[str, Path | None]) -> None:
     if plan.certificate is not None:
         where = "" if plan.worst_weight is None else f" at {weight_text(plan.worst_weight, plan.rewards)}"
         lines.append(("certified regret", f"at most {at_most(plan.regret, 6)}{where}"))
-    evaluated = f"{plan.evaluations} weights"
+    evaluated = plural(plan.evaluations, "weight")
     if plan.evaluations > plan.calls:
         evaluated += f", of which {plan.calls} until the promise was certified"
     if plan.lower_bound > 1:
@@ -256,7 +258,6 @@ def _print(plan: Plan, scores: Path, written: dict[str, Path | None]) -> None:
 
 def _print_comparison(plans: Sequence[Plan]) -> None:
     """Print strategy, calls, members and certified gap."""
-    from palm_opt.report.wording import at_most
 
     rows = [
         [each.strategy, each.calls, len(each.members), at_most(each.regret, 5), "yes" if each.kept else "no"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from palm_opt.cli.output import emit, facts, short, table
 from palm_opt.storage import atomic_path
+from palm_opt.wording import at_least, at_most, number, weight_text
 
 if TYPE_CHECKING:
     from palm_opt.result import Certified, Result
@@ -104,7 +105,7 @@ def point(result: Result) -> dict[str, Any]:
 
 def print_result(values: ValueMatrix, result: Result | Certified, written: Sequence[tuple[str, str]] = ()) -> None:
     """Print a portfolio for people: the headline, its members, what is proved, and the files `written`."""
-    from palm_opt.report.wording import headline, number, proof, weight_text
+    from palm_opt.report.claims import headline, proof
     from palm_opt.result import Result
 
     status = getattr(result, "status", "CERTIFIED")
@@ -116,7 +117,7 @@ def print_result(values: ValueMatrix, result: Result | Certified, written: Seque
     rows = []
     if result.indices:
         where = weight_text(result.worst_weight, values.rewards)
-        rows.append(("worst regret", f"{number(result.regret, 6)} at {where}"))
+        rows.append(("worst regret", f"{at_most(result.regret, 6)} at {where}"))
     units = "" if _as_measured(values).all() else "; values are in their own units (and on the scale)"
     rows.append(("rewards", said_of_rewards(values.rewards, values.scale) + units))
     rows.extend(proof(values, result))
@@ -128,7 +129,7 @@ def print_result(values: ValueMatrix, result: Result | Certified, written: Seque
 def member_table(values: ValueMatrix, indices: Sequence[int]) -> str:
     """The members with the share of preferences each serves best, their cost and their values: in their own units,
     and on the scale where that is another."""
-    from palm_opt.report.wording import number, shares
+    from palm_opt.report.claims import shares
 
     usage = shares(values, indices)
     shown = [name.removeprefix("-") for name in values.rewards[:8]]
@@ -199,14 +200,13 @@ def notes(
 
 def print_frontier(values: ValueMatrix, results: Sequence[Result], vary: str) -> None:
     """Print the frontier for people."""
-    from palm_opt.report.wording import at_least, at_most
-
     rows = []
     for result in results:
         bound = result.tolerance_lower_bound
         members = ", ".join(short(name, 24) for name in result.members[:6]) + (", ..." if result.size > 6 else "")
         least = "-" if bound is None else at_least(bound, 5)
-        rows.append([result.size, at_most(getattr(result, vary), 5), least, result.status.value, members])
+        reached = at_most(getattr(result, vary), 5) if result.indices else "-"
+        rows.append([result.size, reached, least, result.status.value, members])
     emit(table(["size", f"least {vary}", "proved at least", "status", "members"], rows, left=0, last_left=True))
     emit()
     emit(facts([("rewards", said_of_rewards(values.rewards, values.scale))]))
@@ -217,20 +217,18 @@ _WORK = ("rounds", "rows", "lps", "pivots", "nodes", "backend_calls", "backend_n
 
 def print_comparison(rows: Sequence[dict[str, Any]]) -> None:
     """Print the comparison of the backends for people: what each found and proved, and the work it took."""
-    from palm_opt.report.wording import at_least, number
-
     good = [row for row in rows if "error" not in row]
     work = [name for name in _WORK if any(row["info"].get(name) for row in good)]
     cells = []
     for row in good:
-        claimed = "-" if row["claimed_bound"] is None else number(row["claimed_bound"])
+        claimed = "-" if row["claimed_bound"] is None else at_least(row["claimed_bound"])
         size = row["certificate_bytes"]
         cells.append(
             [
                 row["backend"],
                 row["size"],
-                number(row["cost"]),
-                at_least(row["lower_bound"]),
+                at_most(row["cost"]) if row["size"] else "-",
+                at_least(row["lower_bound"]) if row["lower_bound"] > 0 else "-",
                 claimed,
                 row["status"].value,
                 f"{row['seconds']:.2f}",

@@ -15,6 +15,7 @@ from palm_opt.cli.options import given
 from palm_opt.cli.output import emit, emit_json, facts, short, table
 from palm_opt.cli.results import said_of_rewards, subject_file, write_certificate
 from palm_opt.cli.solving import CertificateFile, check_outputs
+from palm_opt.wording import at_most, confidence, number, served, serving
 
 if TYPE_CHECKING:
     from palm_opt.statistics.certify_samples import CertifiedSamples
@@ -162,13 +163,9 @@ def _print(
     samples: Samples, file: Path, result: CertifiedSamples, goal: float, needed: float, certificate: Path | None
 ) -> None:
     """Print the certificate for people."""
-    from palm_opt.report.wording import at_most, confidence, number, served
 
-    serve = (
-        f"{result.size} of {samples.n} candidates serve" if result.size > 1 else f"1 of {samples.n} candidates serves"
-    )
     kept, sure = served(result.epsilon, result.delta), confidence(result.alpha, 100)
-    emit(f"CERTIFIED: {serve} every preference {kept}, confidence {sure} %.")
+    emit(f"CERTIFIED: {serving(result.size, samples.n)} {kept}, confidence {sure} %.")
     emit()
     means = samples.values().array
     rows = [[short(samples.names[i]), *map(number, means[i, :8])] for i in result.indices]
@@ -179,7 +176,7 @@ def _print(
     if not math.isfinite(needed):
         many = f"no number of {unit} like these would do"
     notes = [
-        ("delta", f"{at_most(result.delta, 6)}; epsilon {number(result.epsilon)}, {result.method} bound"),
+        ("delta", f"{at_most(result.delta, 6)}; epsilon {at_most(result.epsilon)}, {result.method} bound"),
         ("without confidence", f"{number(result.estimate, 6)} on the certification half: no promise"),
         ("rewards", said_of_rewards(samples.rewards, samples.scale)),
         ("decided by", f"candidate {short(result.worst[0])}, reward {short(result.worst[1])}"),
@@ -187,7 +184,7 @@ def _print(
         (f"for delta {number(goal)}", f"{many}, an estimate"),
     ]
     if result.look:
-        notes.append(("look", f"{result.look}, at level {number(result.level)}"))
+        notes.append(("look", f"{result.look}, at level {at_most(result.level)}"))
     if any(result.clipped.values()):
         told = ", ".join(f"{name} {count}" for name, count in result.clipped.items() if count)
         notes.append(("clipped", f"{told} of {len(samples.rows)} each; the promise is about clipped rewards"))

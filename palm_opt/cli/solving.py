@@ -20,6 +20,7 @@ from palm_opt.cli.results import (
     solve_document,
     write_certificate,
 )
+from palm_opt.wording import at_least, at_most, plural
 
 if TYPE_CHECKING:
     from palm_opt.result import Certified, Result
@@ -140,7 +141,7 @@ def verify(
 
     No solver is used. The last line is VERIFIED and what was proved, or NOT VERIFIED and the first claim that fails.
     """
-    from palm_opt.checker import certificate as checker
+    from palm_opt import checker
 
     try:
         document = checker.read_certificate(certificate)
@@ -293,8 +294,11 @@ class Bar:
     def update(self, progress: Any) -> None:
         """Show the state of the solve (callback of `palm_opt.solve`)."""
         if not self.line.disable:
-            found = f"{len(progress.incumbent)} members of cost {progress.cost:g}" if progress.incumbent else "none yet"
-            self.line.set_postfix_str(f"round {progress.rounds}: {found}, at least {progress.lower_bound:g} needed")
+            found = "none yet"
+            if size := len(progress.incumbent):
+                found = f"{plural(size, 'member')} of cost {at_most(progress.cost)}"
+            proved = f", at least {at_least(progress.lower_bound)} needed" if progress.lower_bound > 0 else ""
+            self.line.set_postfix_str(f"round {progress.rounds}: {found}{proved}")
 
 
 def check_outputs(certificate: Path | None, plot: Path | None, report: Path | None) -> None:
@@ -311,7 +315,7 @@ def check_outputs(certificate: Path | None, plot: Path | None, report: Path | No
 def read_problem(values: Path, document: Any) -> Any:
     """Read what a certificate speaks of; CSV without anything but the checker."""
     if values.suffix.lower() not in (".parquet", ".npz"):
-        from palm_opt.checker.certificate import read_subject
+        from palm_opt.checker import read_subject
     else:
         from palm_opt.solver.certify import read_subject
     return read_subject(values, document)

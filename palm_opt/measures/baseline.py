@@ -12,9 +12,10 @@ from palm_opt.arguments import integer, real
 from palm_opt.errors import ProblemError
 from palm_opt.preferences.simplex import hybrid_grid, lattice, sample
 from palm_opt.result import Baseline
-from palm_opt.solver.backends import Budget
 from palm_opt.solver.backends.greedy import solve_cover
 from palm_opt.solver.cover import Cover
+from palm_opt.solver.run import Run
+from palm_opt.solver.separation import matrix
 from palm_opt.tables.values import ValueMatrix
 
 __all__ = ["baseline"]
@@ -25,6 +26,7 @@ def baseline(
     kind: str = "uniform",
     size: int = 5,
     seed: int = 0,
+    *,
     epsilon: float = 0.05,
     delta: float = 0.05,
 ) -> Baseline:
@@ -42,7 +44,7 @@ def baseline(
     -------
     Baseline : its distinct members, and the number of oracle calls (training runs) it takes.
     """
-    pool = values if isinstance(values, ValueMatrix) else ValueMatrix(values)
+    pool = matrix(values)
     size, seed = integer("size", size, 1), integer("seed", seed)
     if kind == "uniform":
         weights = _spread(pool.d, size)
@@ -98,7 +100,7 @@ def _prune(
     while True:
         threshold = np.minimum(opt, (1 - min(1.0, epsilon * factor)) * opt - delta * factor)
         cover = Cover(products >= threshold[:, None] - 1e-12, np.ones(len(chosen)))
-        columns = solve_cover(cover, (), Budget()).columns
+        columns = solve_cover(cover, (), Run()).columns
         if columns is not None and len(columns) <= size:
             return chosen[list(columns)]
         factor *= 1.25

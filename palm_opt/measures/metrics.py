@@ -13,6 +13,7 @@ from palm_opt.errors import ProblemError
 from palm_opt.measures.regions import intervals, polygons, share
 from palm_opt.result import Metrics
 from palm_opt.solver.certify import certify
+from palm_opt.solver.separation import matrix, portfolio
 from palm_opt.tables.values import ValueMatrix
 
 __all__ = ["metrics", "usage"]
@@ -20,10 +21,10 @@ __all__ = ["metrics", "usage"]
 _BATCHES, _POINTS = 16, 8192  # randomly shifted quasi-random point sets, and points in each, for d > 3
 
 
-def metrics(values: ValueMatrix | ArrayLike, members: Iterable[str | int], threads: int = 0) -> Metrics:
+def metrics(values: ValueMatrix | ArrayLike, members: Iterable[str | int], *, threads: int = 0) -> Metrics:
     """Worst multiplicative and additive gap over the whole simplex, and the perplexity of the usage of the members."""
-    pool = values if isinstance(values, ValueMatrix) else ValueMatrix(values)
-    rows = pool.indices(members)
+    pool = matrix(values)
+    rows = portfolio(pool, members)
     additive = certify(pool, rows, epsilon=0.0, threads=threads)
     try:
         relative = certify(pool, rows, delta=0.0, threads=threads)

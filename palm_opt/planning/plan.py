@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt import checker
 from palm_opt.arguments import integer, real, refusal
-from palm_opt.checker import certificate as checker
 from palm_opt.errors import InvalidCertificate
 from palm_opt.planning.gibbs import check_beta, gibbs, jackknife, rounding
 from palm_opt.planning.planned import Plan, Planned
 from palm_opt.result import Certificate, Stop
 from palm_opt.search import Search, SearchResult
 from palm_opt.solver.separation import check_tolerances
+from palm_opt.tables import scales
 from palm_opt.tables.scores import RewardTable
 
 __all__ = ["Plan", "Planned", "plan"]
@@ -26,11 +27,11 @@ _AUDIT_WORK = 20_000_000  # responses x weights that the exact checker evaluates
 def plan(
     table: RewardTable,
     beta: float = 0.1,
+    *,
     epsilon: float = 0.0,
     delta: float = 0.02,
     strategy: str = "adaptive",
     seed: int = 0,
-    *,
     refine: float = 2.0,
     resolution: int | None = None,
     max_calls: int | None = None,
@@ -87,11 +88,11 @@ def plan(
         """A search for a share of the tolerances that knows all answers so far."""
         new = Search(
             table.d,
-            epsilon * share,
-            delta * share,
-            (0.0, rounding(table, beta)),
-            strategy,
-            seed,
+            epsilon=epsilon * share,
+            delta=delta * share,
+            oracle_error=(0.0, rounding(table, beta)),
+            strategy=strategy,
+            seed=seed,
             resolution=resolution,
             max_calls=max_calls,
         )
@@ -190,15 +191,15 @@ def _about_scores(answers: Certificate, table: RewardTable, beta: float, weights
 
     Where the checker does not accept it, `answers` as it is.
     """
-    scores, scale = table.problem(), table.scale
+    scores = table.problem()
     document = {key: value for key, value in answers.items() if key not in ("oracle_error", "floor")}
     document |= {
         "sha256": scores.sha256(),
         "subject": table.subject(),
-        "scale": scale if isinstance(scale, str) else [[x.hex() for x in pair] for pair in scale],
+        "scale": scales.written(table.scale),
         "objective": "reward_minus_kl",
-        "beta": float(beta).hex(),
-        "weights": [[x.hex() for x in row] for row in weights.tolist()],
+        "beta": repr(beta),
+        "weights": [list(map(repr, row)) for row in weights.tolist()],
     }
     for omitted in ((), ("answered",)):  # the checker's own margins are wider than the search's: a close call may fail
         tried = {key: value for key, value in document.items() if key not in omitted}

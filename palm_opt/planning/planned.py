@@ -17,6 +17,7 @@ from palm_opt._version import __version__
 from palm_opt.errors import ProblemError
 from palm_opt.result import Certificate, Stop
 from palm_opt.storage import read_bytes, write_json
+from palm_opt.tables import scales
 
 __all__ = ["Plan", "Planned"]
 
@@ -49,7 +50,7 @@ class Plan:
 
     Attributes
     ----------
-    rewards, scale, beta : what the values are about: names, "none" or (low, high) of each reward, the KL penalty.
+    rewards, scale, beta : what the values are about: names, "none" or (low, high) of each, the KL penalty.
     epsilon, delta : the promise asked for.
     members : the policies to train.
     regret : CERTIFIED bound of the worst (1 - epsilon) OPT(w) - max over members of w.v over all weights, OPT and v
@@ -63,7 +64,7 @@ class Plan:
     """
 
     rewards: tuple[str, ...]
-    scale: str | tuple[tuple[float, float], ...]
+    scale: tuple[scales.Entry, ...]
     beta: float
     epsilon: float
     delta: float
@@ -143,7 +144,7 @@ class Plan:
             "reference": self.reference,
             "objective": "reward_minus_kl",
             "rewards": list(self.rewards),
-            "scale": self.scale if isinstance(self.scale, str) else [list(pair) for pair in self.scale],
+            "scale": [entry if isinstance(entry, str) else list(entry) for entry in self.scale],
             "beta": self.beta,
             "epsilon": self.epsilon,
             "delta": self.delta,
@@ -303,17 +304,18 @@ def _plan(fields: _Fields) -> Plan:
     )
 
 
-def _scale(fields: _Fields, d: int) -> str | tuple[tuple[float, float], ...]:
+def _scale(fields: _Fields, d: int) -> tuple[scales.Entry, ...]:
     scale = fields.raw("scale")
-    if scale == "none":
-        return "none"
-    if not isinstance(scale, list) or len(scale) != d or not all(map(_is_range, scale)):
-        raise fields.fail("scale", f'"none" or {d} pairs [low, high]')
-    return tuple((float(low), float(high)) for low, high in scale)
+    if scale == "none":  # as plans were written before
+        return ("none",) * d
+    if not isinstance(scale, list) or len(scale) != d or not all(map(_is_entry, scale)):
+        raise fields.fail("scale", f'a list of {d}, each "none" or [low, high]')
+    return scales.declared(scale, d)
 
 
-def _is_range(pair: Any) -> bool:
-    return isinstance(pair, list) and len(pair) == 2 and all(map(_finite, pair)) and pair[0] < pair[1]
+def _is_entry(entry: Any) -> bool:
+    pair = isinstance(entry, list) and len(entry) == 2 and all(map(_finite, entry)) and entry[0] < entry[1]
+    return entry == "none" or pair
 
 
 def _members(fields: _Fields, rewards: tuple[str, ...]) -> tuple[Planned, ...]:

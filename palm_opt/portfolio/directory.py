@@ -1,79 +1,23 @@
-"""A portfolio directory, read with suspicion: hashes checked, no links, nothing outside, nothing that executes."""
+"""A portfolio directory, read with suspicion: sizes and hashes checked, values held to the tables, nothing executes."""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-import re
-import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.errors import StoreError
-from palm_opt.portfolio.store import file_sha256
-from palm_opt.storage import lines, read_bytes
+from palm_opt.portfolio.manifest import BASE, MANIFEST, Member, contents, read_manifest, safe_file
+from palm_opt.storage import file_sha256, lines, read_bytes
 
-__all__ = [
-    "BASE",
-    "FORMAT",
-    "GENERATION",
-    "MANIFEST",
-    "Member",
-    "Portfolio",
-    "read_manifest",
-    "read_policies",
-    "safe_file",
-]
+__all__ = ["Portfolio", "read_policies"]
 
-BASE = "base"  #: name of the base model as a policy
-FORMAT = "palm_opt portfolio"
-MANIFEST = "portfolio.json"
-LARGEST = 16 * 2**20  #: bytes of a manifest
-_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 _ADAPTER = frozenset({"adapter_config.json", "adapter_model.safetensors", "training.json"})
-_PROOFS = ("certificate.json", "certificate-statistical.json")
-_TOP = frozenset({"values.csv", "answers.csv", "evaluation.parquet", *_PROOFS, "report.html"})
-_REFERENCES, _OBJECTIVES = ("pool", "oracle", "gibbs"), ("reward", "reward_minus_kl")
-_OPTIONAL = ("run", "statistical", "generation")  # tables, or null, or left out
-GENERATION = {  #: settings of sampling
-    "max_new_tokens": int, "temperature": float, "top_p": float, "top_k": int, "min_p": float,
-    "repetition_penalty": float,
-}  # fmt: skip
-_KEYS = {
-    "format": str, "version": int, "base_model": dict, "rewards": list, "beta": float, "objective": str,
-    "reference": str, "tolerances": dict, "run": dict, "statistical": dict, "measured": dict, "members": list,
-    "files": dict, "producer": dict, "generation": dict,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Member:
-    """A policy of the portfolio; `value` and `standard_error` are in the rewards' own units.
-
-    `weight` is None for what was not trained, `adapter` for the base model and mixtures. A mixture has `parts`, names
-    of adapters, or "base" for the base model, and their shares, which sum to 1; to serve it takes a forward pass a part
-    and token. `kl` is the measured KL to the base model, in nats a completion.
-    """
-
-    name: str
-    weight: Mapping[str, float] | None
-    value: Mapping[str, float]
-    standard_error: Mapping[str, float]
-    kl: float
-    adapter: str | None
-    parts: Mapping[str, float] | None = None
-
-    @property
-    def served(self) -> dict[str, float]:
-        """Names of the policies whose next-token distributions it mixes, and their shares: itself, if it is no mixture.
-
-        "base" is the base model, any other name that of an adapter.
-        """
-        return dict(self.parts) if self.parts is not None else {BASE if self.adapter is None else self.name: 1.0}
 
 
 @dataclass(frozen=True)
@@ -96,6 +40,8 @@ class Portfolio:
     statistical : the promise for new prompts that certificate-statistical.json proves, or None.
     generation : how completions were sampled to measure the members: arguments of transformers' `generate`; empty where
         the directory does not say.
+    pool : the measured values of every candidate by its name, a number a reward, as values.csv has them; None where
+        the directory has no such table.
     manifest : the whole document.
     """
 
@@ -112,6 +58,7 @@ class Portfolio:
     run: Mapping[str, Any] | None
     statistical: Mapping[str, Any] | None
     generation: Mapping[str, Any]
+    pool: Mapping[str, tuple[float, ...]] | None = field(repr=False)
     manifest: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -120,21 +67,20 @@ class Portfolio:
 
         Raises
         ------
-        StoreError : no manifest, a wrong type, an unsafe path, a link, an unexpected file, or a hash that differs.
+        StoreError : no manifest, a wrong type, an unsafe path, a link, an unexpected file, a size or hash that differs,
+            or members with other values than the tables have.
         """
         path = Path(path)
         document = read_manifest(path)
-        portfolio = _parse(path, document)
-        for name, digest in document["files"].items():
-            file = safe_file(path, name)
-            if (check or not name.startswith("adapters/")) and file_sha256(file) != digest:
-                raise StoreError(
-                    f"{file}: its SHA-256 is not the one in {MANIFEST}: damaged or changed; if a run was killed "
-                    "here, run it again"
-                )
-        for name in sorted({name for member in portfolio.members for name in member.served} - {BASE}):
+        found = contents(path / MANIFEST, document)
+        _check_files(path, document["files"], check)
+        for name in sorted({name for member in found["members"] for name in member.served} - {BASE}):
             _check_adapter(path, f"adapters/{name}", document["files"])
-        if check and portfolio.has("certificate.json"):
+        pool = _read_pool(path / "values.csv", found["rewards"]) if "values.csv" in document["files"] else None
+        portfolio = cls(path=path, pool=pool, manifest=document, **found)
+        if pool is not None:
+            _check_values(portfolio, pool)
+        if portfolio.has("certificate.json"):
             _check_members(portfolio)
         return portfolio
 
@@ -150,166 +96,6 @@ class Portfolio:
         return name in self.manifest["files"]
 
 
-def safe_file(root: Path, name: str) -> Path:
-    """`root/name` for a relative path without tricks that names a regular file; no link on the way.
-
-    Raises
-    ------
-    StoreError : otherwise.
-    """
-    parts = name.split("/")
-    if not parts or any(not _SAFE.fullmatch(part) or part.startswith(".") for part in parts):
-        raise StoreError(f"{root}: unsafe path {name[:100]!r}: expected a relative path of plain names")
-    current = root
-    for i, part in enumerate(parts):
-        current = current / part
-        try:
-            mode = current.lstat().st_mode
-        except OSError as error:
-            raise StoreError(f"{current}: listed in {MANIFEST} but {(error.strerror or 'missing').lower()}") from error
-        wanted = stat.S_ISREG if i == len(parts) - 1 else stat.S_ISDIR
-        if not wanted(mode):
-            raise StoreError(f"{current}: expected a regular {'file' if wanted is stat.S_ISREG else 'folder'}, no link")
-    return current
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a directory as it is, strict JSON; what is in it is not checked."""
-    if not path.is_dir():
-        raise StoreError(f"{path}: no such portfolio directory")
-    if not (path / MANIFEST).exists() and not (path / MANIFEST).is_symlink():
-        raise StoreError(f"{path}: no {MANIFEST}: not a portfolio directory, or its run has not finished")
-    file = safe_file(path, MANIFEST)
-
-    def refuse(text: str) -> Any:
-        raise ValueError(f"{text} is not a number")
-
-    try:
-        document = json.loads(read_bytes(file, LARGEST), parse_constant=refuse, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{file}: not a manifest: {error or 'nested too deep'}") from error
-    if not isinstance(document, dict):
-        raise StoreError(f"{file}: expected a JSON object")
-    return document
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return result
-
-
-def _parse(path: Path, document: dict[str, Any]) -> Portfolio:
-    where = path / MANIFEST
-    if document.get("format") != FORMAT or document.get("version") != 1:
-        raise StoreError(f'{where}: expected format "{FORMAT}", version 1')
-    for key, kind in _KEYS.items():
-        value = document.get(key)
-        if value is None and key in _OPTIONAL:
-            continue
-        if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
-            raise StoreError(f"{where}: {key}: expected {kind.__name__}, got {str(value)[:60]!r}")
-    if unknown := sorted(set(document) - set(_KEYS)):
-        raise StoreError(f"{where}: unknown key {unknown[0][:60]!r}")
-    for name, digest in document["files"].items():
-        allowed = name in _TOP or re.fullmatch(r"adapters/[^/]+/[^/]+", name) is not None
-        if not allowed or not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
-            raise StoreError(f"{where}: files: unexpected entry {name[:100]!r}")
-    try:
-        names = [_text(entry["name"]) for entry in document["rewards"]]
-        ranges = tuple((_number(entry["low"]), _number(entry["high"])) for entry in document["rewards"])
-        if not names or len(set(names)) < len(names) or any(not low < high for low, high in ranges):
-            raise ValueError("rewards: expected distinct names with low < high")
-        members = tuple(_member(entry, names) for entry in document["members"])
-        if not members or len({member.name for member in members}) < len(members):
-            raise ValueError("members: expected at least one, with distinct names")
-        _check_parts(members)
-        promise = document["tolerances"]
-        epsilon, delta = (None if promise[key] is None else _number(promise[key]) for key in ("epsilon", "delta"))
-        if not 0 <= (epsilon or 0.0) < 1 or (delta or 0.0) < 0:
-            raise ValueError("tolerances: expected 0 <= epsilon < 1 and delta >= 0")
-        if document["reference"] not in _REFERENCES or document["objective"] not in _OBJECTIVES:
-            raise ValueError("expected another reference or objective")
-        if not isinstance(document["base_model"]["name"], str):
-            raise ValueError("base_model: expected a name")
-        if not isinstance(document["measured"].get("clipped", {}), dict):
-            raise ValueError("measured: clipped: expected one number a reward")
-        beta = _number(document["beta"])
-        how = None if document.get("run") is None else _how(document["run"])
-        statistical = None if document.get("statistical") is None else _statistical(document["statistical"])
-        generation = {key: _setting(key, x) for key, x in (document.get("generation") or {}).items()}
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise StoreError(f"{where}: {type(error).__name__}: {error}") from error
-    return Portfolio(
-        path, tuple(names), ranges, beta, members, document["base_model"], epsilon, delta,
-        document["objective"], document["reference"], how, statistical, generation, document,
-    )  # fmt: skip
-
-
-def _how(entry: dict[str, Any]) -> dict[str, Any]:
-    """How a run ended, checked."""
-    error, closed = entry["trainer_error"], entry.get("closed_form_error")
-    return {
-        "stop": _text(entry["stop"]),
-        "target": _number(entry["target"]),
-        "trainings": int(_number(entry["trainings"])),
-        "lower_bound": _number(entry["lower_bound"]),
-        "trainer_error": None if error is None else (_number(error[0]), _number(error[1])),
-        "closed_form_error": None if closed is None else _number(closed),
-        "missed": {_text(name): _number(short) for name, short in entry["missed"].items()},
-    }
-
-
-def _statistical(entry: dict[str, Any]) -> dict[str, Any]:
-    """A promise for new prompts, checked."""
-    needed = entry["prompts_needed"]
-    return {
-        **{key: _number(entry[key]) for key in ("epsilon", "delta", "alpha", "look", "prompts")},
-        "prompts_needed": None if needed is None else _number(needed),
-        "reference": _text(entry["reference"]),
-    }
-
-
-def _member(entry: dict[str, Any], rewards: list[str]) -> Member:
-    name, adapter = entry["name"], entry["adapter"]
-    if not isinstance(name, str) or not _SAFE.fullmatch(name):
-        raise ValueError(f"member name {str(name)[:60]!r}: expected letters, digits, '.', '_', '+', '-'")
-    if adapter is not None and adapter != f"adapters/{name}":
-        raise ValueError(f"member {name}: unsafe adapter path {str(adapter)[:60]!r}, expected adapters/{name}")
-    tables: dict[str, dict[str, float] | None] = {}
-    for key in ("weight", "value", "standard_error"):
-        table = entry[key]
-        if table is None and key == "weight":
-            tables[key] = None
-        elif not isinstance(table, dict) or list(table) != rewards:
-            raise ValueError(f"member {name}: {key}: expected one number a reward, in their order")
-        else:
-            tables[key] = {reward: _number(x) for reward, x in table.items()}
-    weight, value, error = tables["weight"], tables["value"], tables["standard_error"]
-    assert value is not None and error is not None
-    if weight is not None and (min(weight.values()) < 0 or not math.isclose(sum(weight.values()), 1, abs_tol=1e-9)):
-        raise ValueError(f"member {name}: weight: expected numbers >= 0 with sum 1")
-    parts = entry.get("parts")
-    if parts is not None:
-        if not isinstance(parts, dict) or adapter is not None or weight is not None:
-            raise ValueError(f"member {name}: parts: expected one share a part, and neither adapter nor weight")
-        parts = {_text(part): _number(share) for part, share in parts.items()}
-        if not parts or min(parts.values()) < 0 or not math.isclose(math.fsum(parts.values()), 1, abs_tol=1e-9):
-            raise ValueError(f"member {name}: parts: expected shares >= 0 with sum 1")
-    return Member(name, weight, value, error, _number(entry["kl"]), adapter, parts)
-
-
-def _check_parts(members: tuple[Member, ...]) -> None:
-    """A part is an adapter or the base model, never a mixture; no name stands for two policies."""
-    mixtures = {member.name for member in members if member.parts is not None}
-    for member in members:
-        if member.name == BASE and member.served != {BASE: 1.0}:
-            raise ValueError(f"member {BASE}: expected the base model itself")
-        if member.parts is not None and (mixed := mixtures & member.parts.keys()):
-            raise ValueError(f"member {member.name}: {min(mixed)} is a mixture, expected adapters as parts")
-
-
 def read_policies(path: Path) -> list[tuple[str, dict[str, str]]]:
     """The policy that each answer in an answers.csv is of, and its row. No certificate rests on these names."""
     try:
@@ -318,6 +104,43 @@ def read_policies(path: Path) -> list[tuple[str, dict[str, str]]]:
         return [(row["policy"], row) for row in rows]
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise StoreError(f"{path}: expected answers with a column 'policy': {error}") from error
+
+
+def _check_files(path: Path, files: Mapping[str, Any], adapters: bool) -> None:
+    """Every file has its size; and its hash: what has a wrong size, however large, is never read."""
+    mend = f"not as in {MANIFEST}: damaged or changed; if a run was killed here, run it again"
+    for name, entry in files.items():
+        if (size := safe_file(path, name).stat().st_size) != entry["size"]:
+            raise StoreError(f"{path / name}: its size, {size} bytes and not {entry['size']}, is {mend}")
+    for name, entry in files.items():
+        if (adapters or not name.startswith("adapters/")) and file_sha256(path / name) != entry["sha256"]:
+            raise StoreError(f"{path / name}: its SHA-256 is {mend}")
+
+
+def _read_pool(path: Path, rewards: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """The values of all measured candidates, by name."""
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(lines(stream, path)))
+        pool = {row["member"]: tuple(float(row[name]) for name in rewards) for row in rows}
+        if len(pool) < max(1, len(rows)) or not all(math.isfinite(x) for row in pool.values() for x in row):
+            raise ValueError("expected distinct members and finite numbers")
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from error
+    return pool
+
+
+def _check_values(portfolio: Portfolio, pool: Mapping[str, tuple[float, ...]]) -> None:
+    """The members have the values that the table has for them."""
+    for member in portfolio.members:
+        if member.name not in pool:
+            raise StoreError(f"{portfolio.path}: values.csv has no row for the member {member.name} of {MANIFEST}")
+        for reward, x in zip(portfolio.rewards, pool[member.name], strict=True):
+            if member.value[reward] != x:
+                raise StoreError(
+                    f"{portfolio.path}: {member.name} has {reward} {member.value[reward]!r} in {MANIFEST}, {x!r} in "
+                    "values.csv"
+                )
 
 
 def _check_members(portfolio: Portfolio) -> None:
@@ -374,23 +197,3 @@ def _check_adapter(path: Path, adapter: str, files: Mapping[str, str]) -> None:
             raise ValueError("expected peft_type LORA and no auto_mapping")
     except (ValueError, AttributeError, RecursionError) as error:
         raise StoreError(f"{file}: not a LoRA configuration: {error}") from error
-
-
-def _setting(key: str, value: Any) -> int | float:
-    """A setting of `generation`, checked."""
-    number = _number(value)
-    if key not in GENERATION or number < 0 or (GENERATION[key] is int and not isinstance(value, int)):
-        raise ValueError(f"generation: {key[:60]}: unexpected {str(value)[:60]!r}")
-    return value if isinstance(value, int) else number
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not _SAFE.fullmatch(value):
-        raise ValueError(f"expected a plain name, got {str(value)[:60]!r}")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"expected a finite number, got {str(value)[:60]!r}")
-    return float(value)

@@ -3,6 +3,10 @@
 Each line carries a checksum of itself and of the line before it, so that a line that was changed, lost, doubled or
 moved is noticed. A line is acknowledged when it is on the disk with its newline; what a crash tore off at the end is
 dropped, and nothing else is forgiven.
+
+That lines are missing at the end cannot be seen in the journal alone: a small file beside it, replaced atomically after
+each line, has the number of lines and the checksum of the last one, and so has the manifest. A journal may be longer
+than they say (a kill in between), never shorter.
 """
 
 from __future__ import annotations
@@ -15,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from palm_opt.errors import ProblemError, StoreError
-from palm_opt.storage import read_bytes, sync, write_all
+from palm_opt.storage import read_bytes, sync, write_all, write_json
 
-__all__ = ["JOURNAL", "Journal", "read_journal"]
+__all__ = ["HEAD", "JOURNAL", "Journal", "read_journal"]
 
-JOURNAL = "journal.jsonl"
+JOURNAL, HEAD = "journal.jsonl", "journal.head"
+_VERSION = 2  # of a journal with a head; said by its first line
 _LARGEST = 2**30  # bytes
+_MEND = f"put {JOURNAL} and {HEAD} back as they were, or use another --out"
 
 
 def _checksum(entry: Mapping[str, Any], before: str) -> str:
@@ -60,12 +66,39 @@ def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
     return entries, whole
 
 
-class Journal:
-    """A journal open for appending, by one writer at a time; what was torn off its end is cut away first."""
+def _read_head(path: Path) -> dict[str, Any]:
+    try:
+        head = json.loads(read_bytes(path, 1000))
+        if not isinstance(head, dict) or path.is_symlink():
+            raise ValueError("expected the number of lines and a checksum")
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: damaged ({error}); {_MEND}") from error
+    return head
 
-    def __init__(self, path: Path) -> None:
+
+class Journal:
+    """A journal open for appending, by one writer at a time; what was torn off its end is cut away first.
+
+    Parameters
+    ----------
+    path : its file; the head is beside it.
+    vouched : what the manifest says of it, as `head`; None where there is none.
+
+    Raises
+    ------
+    StoreError : damaged, or shorter than its head or the manifest say.
+    """
+
+    def __init__(self, path: Path, vouched: Mapping[str, Any] | None = None) -> None:
         self.path = path
         self.entries, whole = read_journal(path)
+        self._headed = (path.parent / HEAD).exists() or (path.parent / HEAD).is_symlink()
+        if self._headed:
+            self._hold(_read_head(path.parent / HEAD), HEAD)
+        elif self.entries and self.entries[0].get("version", 1) >= _VERSION:
+            raise StoreError(f"{path}: {HEAD} is missing, which was written before its first line; {_MEND}")
+        if vouched is not None:
+            self._hold(vouched, "the manifest")
         if path.exists() and path.stat().st_size > whole:
             os.truncate(path, whole)
         self._broken = False
@@ -79,7 +112,9 @@ class Journal:
         """
         if self._broken:
             raise StoreError(f"{self.path}: an earlier line could not be taken back; run the same command again")
-        entry = {"event": event, **fields}
+        if not self._headed:  # from now on it is missed
+            self._write_head()
+        entry = {"event": event, **({} if self.entries else {"version": _VERSION}), **fields}
         entry["checksum"] = _checksum(entry, self.entries[-1]["checksum"] if self.entries else "")
         line = json.dumps(entry, separators=(",", ":"), allow_nan=False).encode() + b"\n"
         new = not self.path.exists()
@@ -88,6 +123,7 @@ class Journal:
             if new:
                 sync(self.path.parent)
             self._write(handle, line, entry)
+            self._write_head()
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
         finally:
@@ -106,6 +142,27 @@ class Journal:
             raise
         self.entries.append(entry)
         self._broken = False
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """How many lines there are, and the checksum of the last one."""
+        return {"lines": len(self.entries), "checksum": self.entries[-1]["checksum"] if self.entries else ""}
+
+    def _write_head(self) -> None:
+        write_json(self.path.parent / HEAD, self.head, compact=True)
+        self._headed = True
+
+    def _hold(self, head: Mapping[str, Any], where: str) -> None:
+        """Refuse a journal that lacks lines of which `where` knows."""
+        lines = head.get("lines")
+        if type(lines) is not int or lines < 0 or set(head) != {"lines", "checksum"}:
+            raise StoreError(f"{self.path.parent}: {where} has no number of lines and checksum of {JOURNAL}; {_MEND}")
+        there = self.entries[lines - 1]["checksum"] if 0 < lines <= len(self.entries) else ""
+        if lines > len(self.entries) or head["checksum"] != there:
+            raise StoreError(
+                f"{self.path}: {len(self.entries)} whole lines do not hold the {lines} that {where} has seen: lines "
+                f"are missing or changed; {_MEND}"
+            )
 
     def last(self, event: str, key: str) -> dict[str, Any] | None:
         """The newest line of that event and key."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from palm_opt.errors import ProblemError, StoreError
-from palm_opt.portfolio.directory import Member, Portfolio
-from palm_opt.storage import lines
+from palm_opt.portfolio.directory import Portfolio
+from palm_opt.portfolio.manifest import Member
+from palm_opt.wording import at_least, at_most
 
 __all__ = ["Route", "route"]
+
+_ROUNDING = 1e-9  # of sums of d products, each side on its own
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _normalised(portfolio: Portfolio, weight: Mapping[str, float]) -> dict[str, 
     return {name: x / total for name, x in scaled.items()}
 
 
-def _score(portfolio: Portfolio, w: Mapping[str, float], value: list[float]) -> float:
+def _score(portfolio: Portfolio, w: Mapping[str, float], value: Iterable[float]) -> float:
     pairs = zip(w.values(), value, portfolio.ranges, strict=True)
     return math.fsum(x * (v - low) / (high - low) for x, v, (low, high) in pairs)
 
@@ -97,30 +99,20 @@ def _adapter(portfolio: Portfolio, member: Member) -> Path | None:
 def _regret(portfolio: Portfolio, w: Mapping[str, float], value: float) -> float:
     """Regret against the measured pool; without its table, the most that the promise allows."""
     epsilon, delta = portfolio.epsilon, portfolio.delta
-    if portfolio.has("values.csv"):
-        best = max(_score(portfolio, w, row) for row in _pool(portfolio))
+    if portfolio.pool is not None:
+        best = max(_score(portfolio, w, row) for row in portfolio.pool.values())
+        if value > best + _ROUNDING:
+            raise StoreError(f"{portfolio.path}: a member has {value!r} at this weight, values.csv at most {best!r}")
         regret = max(0.0, best - value)
         if epsilon is None or delta is None or portfolio.objective != "reward":
             return regret  # a promise with the KL counted says nothing about rewards alone
         promised = epsilon * max(best, 0.0) + delta
-        if regret > promised + 1e-9:
+        if regret > promised + _ROUNDING:
             raise StoreError(
-                f"{portfolio.path}: regret {regret:.6g} in values.csv, promised {promised:.6g}: not certified"
+                f"{portfolio.path}: regret {at_least(regret, 6)} in values.csv, promised {at_most(promised, 6)}: not "
+                "certified"
             )
         return min(regret, promised)  # the same up to rounding
     if epsilon is None or delta is None or portfolio.objective != "reward":
         raise StoreError(f"{portfolio.path}: neither values.csv nor a promise of rewards: no regret can be stated")
     return max(0.0, (value + delta) / (1 - epsilon) - value)
-
-
-def _pool(portfolio: Portfolio) -> list[list[float]]:
-    path = portfolio.path / "values.csv"
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = csv.DictReader(lines(stream, path))
-            values = [[float(row[name]) for name in portfolio.rewards] for row in rows]
-        if not values or not all(math.isfinite(x) for row in values for x in row):
-            raise ValueError("expected finite numbers")
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise StoreError(f"{path}: cannot be read: {error}") from error
-    return values

@@ -1,10 +1,11 @@
 """Writing a portfolio directory so that a kill at any instant loses nothing that was acknowledged.
 
 The journal says what the directory is about ("open"), and has a line before ("intent") and after ("result") each
-training run and after each measurement ("measured"). A training run works in a workplace, a temporary folder beside
-the adapters: `seal` syncs what was trained and writes its record (training.json, with the hashes) last, `Store.adopt`
-checks it, moves it to its place in one rename, and acknowledges it. What is sealed is finished, even if the process
-that waited for it was killed: the next one finds it in its workplace or in its place, and adopts it.
+training run, after each measurement ("measured") and after each look at the certify split ("look"). A training run
+works in a workplace, a temporary folder beside the adapters: `seal` syncs what was trained and writes its record
+(training.json, with the hashes) last, `Store.adopt` checks it, moves it to its place in one rename, and acknowledges
+it. What is sealed is finished, even if the process that waited for it was killed: the next one finds it in its
+workplace or in its place, and adopts it.
 """
 
 from __future__ import annotations
@@ -17,26 +18,22 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from palm_opt.errors import BackendNotFound, StoreError
-from palm_opt.portfolio.journal import JOURNAL, Journal, read_journal
-from palm_opt.storage import TEMPORARY, read_bytes, sync, write_json
+from palm_opt.errors import ProblemError, StoreError
+from palm_opt.portfolio.journal import HEAD, JOURNAL, Journal
+from palm_opt.portfolio.manifest import read_manifest
+from palm_opt.statistics.looks import Ledger
+from palm_opt.storage import TEMPORARY, file_sha256, fingerprint, locked, read_bytes, sync, write_json
 
-__all__ = ["Store", "check_directory", "discard", "disk_faults", "file_sha256", "new_workplace", "read_journal", "seal"]
+__all__ = ["Store", "check_directory", "discard", "disk_faults", "file_sha256", "new_workplace", "seal"]
 
-RECORD = "training.json"
+RECORD, LEDGER = "training.json", "looks.json"
 _LARGEST = 2**26  # bytes of a record
 _WORKPLACE, _ADAPTER, _SECONDS = ".training-", "adapter", "seconds.json"
 _NAME = re.compile(r"(w|soup)-[0-9a-f-]{1,90}")  # mixtures have no adapter
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_directory(path: str | Path) -> None:
@@ -138,29 +135,22 @@ class Store:
         StoreError : another process has it open, or it is about something else (what differs is listed), or it is
             damaged, or the disk is full.
         """
-        try:
-            from filelock import FileLock, Timeout
-        except ImportError as error:
-            raise BackendNotFound("training needs filelock: pip install 'palm_opt[align]'") from error
         path = Path(path)
         with disk_faults(path):
             path.mkdir(parents=True, exist_ok=True)
-        for name in ("adapters", "evaluations", "logs", JOURNAL, ".lock"):
+        for name in ("adapters", "evaluations", "logs", JOURNAL, HEAD, LEDGER, ".lock"):
             if (path / name).is_symlink():
                 raise StoreError(f"{path}: {name} is a link, expected a file or folder")
-        lock = FileLock(path / ".lock")  # held by the kernel for this process: a killed one holds nothing
-        try:
+        with ExitStack() as stack:
+            try:
+                with disk_faults(path):
+                    stack.enter_context(locked(path / ".lock", wait=False))
+            except BlockingIOError as error:
+                raise StoreError(f"{path}: another palm_opt run is writing to it") from error
             with disk_faults(path):
-                lock.acquire(timeout=0)
-        except Timeout as error:
-            raise StoreError(f"{path}: another palm_opt run is writing to it") from error
-        try:
-            with disk_faults(path):
-                store = cls(path, Journal(path / JOURNAL))
+                store = cls(path, Journal(path / JOURNAL, _vouched(path)))
                 store._begin(json.loads(json.dumps(dict(subject))))
             yield store
-        finally:
-            lock.release()
 
     def _begin(self, subject: Mapping[str, Any]) -> None:
         opened = next((entry for entry in self._journal.entries if entry["event"] == "open"), None)
@@ -199,6 +189,35 @@ class Store:
         """Add a line to the journal; on return it is on the disk."""
         with disk_faults(self.path):
             return self._journal.append(event, **fields)
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """What the manifest says of the journal: how many lines it has, and the checksum of the last one."""
+        return self._journal.head
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """The ledger of looks at the certify split. Its looks are journaled, so that the file cannot be forgotten.
+
+        Raises
+        ------
+        StoreError : a look that the journal has is missing there.
+        """
+        try:
+            ledger = Ledger(self.path / LEDGER)
+        except ProblemError as error:
+            raise StoreError(str(error)) from error
+        known = {entry["sha256"] for entry in self.entries("look")}
+        if not known <= set(map(_look_sha256, ledger.looks)):
+            raise StoreError(
+                f"{ledger.path}: looks that the journal has are missing; put it back, or use another --out"
+            )
+        try:
+            yield ledger
+        finally:  # a look that was interrupted was one
+            for look in ledger.looks:
+                if (digest := _look_sha256(look)) not in known:
+                    self.append("look", look=look["look"], sha256=digest)
 
     def entries(self, event: str) -> list[dict[str, Any]]:
         """The journal lines of an event, in order."""
@@ -283,15 +302,28 @@ class Store:
             shutil.rmtree(place, ignore_errors=True)
             return result
 
-    def hashes(self, names: Sequence[str]) -> dict[str, str]:
-        """SHA-256 of files and of the files in folders, by path relative to the directory; missing ones left out."""
+    def fingerprints(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Size and SHA-256 of files, and of files in folders, by path in the directory; missing ones left out."""
         result = {}
         for name in names:
             path = self.path / name
             files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
             for file in files:
-                result[file.relative_to(self.path).as_posix()] = file_sha256(file)
+                result[file.relative_to(self.path).as_posix()] = fingerprint(file)
         return result
+
+
+def _look_sha256(look: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(look, sort_keys=True).encode()).hexdigest()
+
+
+def _vouched(path: Path) -> Mapping[str, Any] | None:
+    """What the manifest says of the journal; None without a manifest that can be read: the head says it too."""
+    try:
+        vouched = read_manifest(path).get("journal")
+    except (StoreError, OSError):
+        return None
+    return vouched if isinstance(vouched, dict) else None
 
 
 def _difference(was: Any, now: Any) -> str:

@@ -1,1 +1,1 @@
-"""Preferences: weights on the simplex."""
+"""Preferences: weights on the simplex, regions of them, and lotteries for utilities that are not linear."""

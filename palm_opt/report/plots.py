@@ -10,14 +10,14 @@ import numpy as np
 
 from palm_opt.errors import ProblemError
 from palm_opt.report import figures
-from palm_opt.report.figures import require_plot_libraries
+from palm_opt.report.drawing import require_plot_libraries, save
 from palm_opt.tables.values import ValueMatrix
 
 if TYPE_CHECKING:
     from palm_opt.planning.planned import Plan
     from palm_opt.result import Certified, Result
 
-__all__ = ["require_plot_libraries", "write_frontier", "write_gaps", "write_plan", "write_plot"]
+__all__ = ["write_frontier", "write_gaps", "write_plan", "write_plot"]
 
 
 def write_plot(path: str | Path, values: ValueMatrix, result: Result | Certified) -> Path:
@@ -35,7 +35,7 @@ def write_plot(path: str | Path, values: ValueMatrix, result: Result | Certified
     figure = figure or figures.heat_table(values, result.indices)
     if figure is None:
         raise ProblemError(f"{path}: no portfolio was found, so there is nothing to draw")
-    figures.save(figure, path)
+    save(figure, path)
     return Path(path)
 
 
@@ -44,7 +44,7 @@ def write_frontier(path: str | Path, results: Sequence[Result], vary: str = "del
     _check(path)
     if not any(result.indices for result in results):
         raise ProblemError(f"{path}: no portfolio was found, so there is nothing to draw")
-    figures.save(figures.frontier_figure(results, vary), path)
+    save(figures.frontier_figure(results, vary), path)
     return Path(path)
 
 
@@ -58,14 +58,14 @@ def write_plan(path: str | Path, plan: Plan) -> Path:
     figure = figures.preference_map(values, range(len(names)), worst)
     if figure is None:
         raise ProblemError(f"{path}: one reward needs one policy, so there is nothing to draw")
-    figures.save(figure, path)
+    save(figure, path)
     return Path(path)
 
 
 def write_gaps(path: str | Path, gaps: Mapping[str, Sequence[float]], delta: float) -> Path:
     """Draw the certified gap against oracle calls, a line a strategy: .png, .svg or .pdf. Raises as `write_plot`."""
     _check(path)
-    figures.save(figures.gap_figure(gaps, delta), path)
+    save(figures.gap_figure(gaps, delta), path)
     return Path(path)
 
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from palm_opt.checker import certificate as checker
-from palm_opt.report.figures import FAINT, INK, _colour, _drawing, _figure, _label, gap_figure
+from palm_opt import checker
+from palm_opt.portfolio.directory import Portfolio
+from palm_opt.report.drawing import FAINT, INK, colour, drawing, label, new_figure
+from palm_opt.report.figures import gap_figure
 from palm_opt.report.search_figures import coverage_figure, replay
-from palm_opt.report.wording import REFERENCES, at_least, on_new_prompts, promise, stopped
 from palm_opt.search import Search
 from palm_opt.storage import read_bytes
+from palm_opt.wording import REFERENCES, needed, on_new_prompts, plural, promise, stopped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from palm_opt.portfolio.directory import Portfolio
 
 __all__ = ["curves_figure", "promises", "run_headline", "search_figures", "verify_commands"]
 
@@ -32,12 +32,12 @@ def run_headline(portfolio: Portfolio) -> str:
     size, how = len(portfolio.members), portfolio.run
     assert how is not None and portfolio.epsilon is not None and portfolio.delta is not None
     text = (
-        f"{size} polic{'y' if size == 1 else 'ies'} serve{'s' * (size == 1)} every preference "
+        f"{plural(size, 'policy serves', 'policies serve')} every preference "
         f"{promise(portfolio.epsilon, portfolio.delta)} {REFERENCES[portfolio.reference]}"
     )
     if size <= how["lower_bound"]:
         return f"{text}; no smaller portfolio of the measured policies does."
-    return f"{text}; at least {at_least(how['lower_bound'])} of the measured policies are needed."
+    return f"{text}; {needed(how['lower_bound'], 'measured policy', 'measured policies')}."
 
 
 def promises(portfolio: Portfolio) -> list[tuple[str, str]]:
@@ -52,7 +52,10 @@ def promises(portfolio: Portfolio) -> list[tuple[str, str]]:
             f"{promise(portfolio.epsilon, portfolio.delta)} {REFERENCES[portfolio.reference]}: certificate.json, about "
             f"the means measured in {'values.csv' if portfolio.reference == 'pool' else 'answers.csv'}",
         ),
-        ("how small", f"{size} members; at least {at_least(how['lower_bound'])} of the measured policies keep it"),
+        (
+            "how small",
+            f"{plural(size, 'member')}; {needed(how['lower_bound'], 'measured policy', 'measured policies')}",
+        ),
         ("the run", stopped(how, portfolio.delta)),
     ]
     if statistical is not None:
@@ -104,9 +107,11 @@ def _search(portfolio: Portfolio) -> Search | None:
         return None
     document = checker.read_certificate(portfolio.path / "certificate.json")
     answers = checker.read_answers(portfolio.path / "answers.csv", document["subject"])
-    error = tuple(float.fromhex(x) for x in document["oracle_error"])
+    error = [float.fromhex(x) if "x" in x else float(x) for x in document["oracle_error"]]  # version 1: hex-floats
     d = len(portfolio.rewards)
-    search = Search(d, portfolio.epsilon or 0.0, portfolio.run["target"], (error[0], error[1]))
+    search = Search(
+        d, epsilon=portfolio.epsilon or 0.0, delta=portfolio.run["target"], oracle_error=(error[0], error[1])
+    )
     weights, values = (np.array(x, dtype=np.float64).reshape(-1, d) for x in (answers.weights, answers.values))
     for weight, value in zip(weights, values, strict=True):
         search.tell(weight if weight.any() else None, value, answer=bool(weight.any()))
@@ -119,11 +124,11 @@ def curves_figure(portfolio: Portfolio) -> Picture | None:
     drawn = [(k, name, curve) for k, name, curve in curves if len(curve) > 1]
     if not drawn:
         return None
-    with _drawing():
-        figure = _figure(6.8, 3.4)
+    with drawing():
+        figure = new_figure(6.8, 3.4)
         axes = figure.subplots()
         for k, name, curve in drawn:
-            axes.plot(*zip(*curve, strict=True), color=_colour(k), lw=1.5, label=f"{k + 1}.  {_label(name)}")
+            axes.plot(*zip(*curve, strict=True), color=colour(k), lw=1.5, label=f"{k + 1}.  {label(name)}")
         axes.set(xlabel="optimiser step", ylabel="training reward at own weight")
         axes.grid(color=FAINT, lw=0.5, alpha=0.6)
         axes.tick_params(colors=INK)

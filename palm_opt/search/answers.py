@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from palm_opt.errors import ProblemError
-from palm_opt.solver.quality import ceil_float
 from palm_opt.tables import grammar
+from palm_opt.tables.decimals import ceil_float, rational
 
 __all__ = ["Answers", "OracleError", "vector"]
 
@@ -103,12 +103,10 @@ class Answers:
         excess = (1 - eta) * reached - own[:, None] - gamma * weights.sum(axis=1)[:, None]
         excess[np.arange(len(asked)), group[asked]] = -np.inf  # an answer does not exceed itself
         size = weights @ np.abs(values).T + gamma
-        needed = Fraction(gamma)
+        keep, needed = 1 - rational(eta), rational(gamma)
         for j, i in np.argwhere(excess > -1e-12 * size):
-            w = [Fraction(x) for x in weights[j].tolist()]
-            ours = [Fraction(x) for x in self.values[asked[j]].tolist()]
-            best = [Fraction(x) for x in values[i].tolist()]
-            top = sum((a * ((1 - Fraction(eta)) * b - c) for a, b, c in zip(w, best, ours, strict=True)), Fraction(0))
+            w, best, ours = (list(map(rational, x)) for x in (weights[j], values[i], self.values[asked[j]]))
+            top = sum((a * (keep * b - c) for a, b, c in zip(w, best, ours, strict=True)), Fraction(0))
             needed = max(needed, top / sum(w))
         return eta, ceil_float(needed)
 

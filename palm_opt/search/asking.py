@@ -9,9 +9,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from palm_opt import _core
+from palm_opt import _core, checker
 from palm_opt.arguments import integer, items
-from palm_opt.checker import certificate as checker
 from palm_opt.errors import ProblemError
 from palm_opt.search.answers import Answers, OracleError, vector
 from palm_opt.search.bounds import OuterBound
@@ -31,12 +30,12 @@ class Asking:
     def __init__(
         self,
         n_rewards: int,
+        *,
         epsilon: float = 0.0,
         delta: float = 0.02,
         oracle_error: OracleError | None = None,
         strategy: str = "adaptive",
         seed: int = 0,
-        *,
         floor: ArrayLike | None = None,
         resolution: int | None = None,
         max_calls: int | None = None,

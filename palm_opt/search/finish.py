@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt import checker
 from palm_opt._version import __version__
-from palm_opt.checker import certificate as checker
 from palm_opt.result import Certificate
 from palm_opt.search.asking import Asking
 from palm_opt.search.conditional import answered_part, corner_part
@@ -69,15 +69,15 @@ def _certify(search: Asking, portfolio: Selection, delta: float) -> tuple[Certif
     assert error is not None
     document: dict[str, Any] = {
         "format": "palm_opt certificate",
-        "version": 1,
+        "version": 2,
         "kind": "conditional",
         "sha256": subject.sha256(),
         "subject": subject.subject(),
         "objective": "reward",
-        "epsilon": search.epsilon.hex(),
-        "delta": delta.hex(),
-        "oracle_error": [x.hex() for x in error],
-        "floor": None if answers.floor is None else [x.hex() for x in answers.floor.tolist()],
+        "epsilon": repr(search.epsilon),
+        "delta": repr(delta),
+        "oracle_error": [repr(x) for x in error],
+        "floor": None if answers.floor is None else list(map(repr, answers.floor.tolist())),
         "members": list(portfolio.members),
         **corner_part(portfolio.envelope, bounds, answers.weights),
         "producer": {"name": "palm_opt", "version": __version__},

@@ -6,17 +6,18 @@ the corners of the envelope of a proposed portfolio are the only weights where i
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt import _core
+from palm_opt.result import Settings
 from palm_opt.search.bounds import OuterBound
 from palm_opt.search.envelope import Envelope, margin
-from palm_opt.solver.backends import DEFAULT, Budget, load
+from palm_opt.solver.backends import load
 from palm_opt.solver.cover import Cover
+from palm_opt.solver.run import DEFAULT, Run
 
 __all__ = ["Selection", "fewest"]
 
@@ -114,12 +115,12 @@ def fewest(
     rows = _Rows(values[candidates], bounds, everything.keep, delta - 1.5 * room)
     rows.add(asked[:_START])
     rows.add(_corners(everything, _START))
-    budget = Budget(time.monotonic() + seconds, seed=seed, deterministic=True)
+    run = Run.of(Settings(seconds, seed=seed, deterministic=True))
     quick, exact = load("greedy"), load(DEFAULT)
     best, claimed, rounds = None, 1, 0
-    while budget.seconds > 0:
+    while not run.over:
         known = () if best is None else tuple(candidates.index(i) for i in best[0])
-        proposal = (quick if best is None else exact)(Cover(rows.matrix, np.ones(len(candidates))), known, budget)
+        proposal = (quick if best is None else exact)(Cover(rows.matrix, np.ones(len(candidates))), known, run)
         rounds += 1
         if proposal.columns is None:
             break

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt.result import Certificate
+from palm_opt.wording import at_most, plural
 
 __all__ = ["SearchResult"]
 
@@ -72,11 +73,15 @@ class SearchResult:
     @property
     def message(self) -> str:
         """One plain sentence about what is proved."""
-        members = f"{self.size} member{'s' * (self.size != 1)} of {self.calls} calls"
+        members = f"{plural(self.size, 'member')} of {plural(self.calls, 'call')}"
         if math.isinf(self.regret):
             return f"{members}; nothing is proved before the unit weights are answered"
         if self.reference == "pool":
-            return f"{members}, worst regret {self.regret:.6g} against the answers; nothing is claimed against OPT"
+            return (
+                f"{members}, worst regret {at_most(self.regret, 6)} against the answers; nothing is claimed against OPT"
+            )
         if self.certificate is None:
-            return f"{members}, worst regret at most {self.regret:.6g} in floats; no certificate"
-        return f"{members}, worst regret proved at most {self.regret:.6g} for every weight, given the oracle error"
+            return f"{members}, worst regret at most {at_most(self.regret, 6)} in floats; no certificate"
+        return (
+            f"{members}, worst regret proved at most {at_most(self.regret, 6)} for every weight, given the oracle error"
+        )

@@ -62,11 +62,11 @@ def read(text: str, kind: type[S]) -> S:
     error = state["oracle_error"]
     search = kind(
         d,
-        _number("epsilon", state["epsilon"]),
-        _number("delta", state["delta"]),
-        None if error is None else tuple(_vector("oracle_error", error, 2).tolist()),
-        state["strategy"] if isinstance(state["strategy"], str) else "",
-        _integer(state, "seed", 0),
+        epsilon=_number("epsilon", state["epsilon"]),
+        delta=_number("delta", state["delta"]),
+        oracle_error=None if error is None else tuple(_vector("oracle_error", error, 2).tolist()),
+        strategy=state["strategy"] if isinstance(state["strategy"], str) else "",
+        seed=_integer(state, "seed", 0),
         floor=None if floor is None else _vector("floor", floor, d),
         resolution=None if state["resolution"] is None else _integer(state, "resolution", 1),
         max_calls=None if state["max_calls"] is None else _integer(state, "max_calls", 0),

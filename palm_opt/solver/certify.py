@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.errors import ProblemError
 from palm_opt.result import Certified
-from palm_opt.solver.cover import DOUBT, Pool
+from palm_opt.solver.cover import Pool
 from palm_opt.solver.exact import Weight
-from palm_opt.solver.quality import assemble, ceil_float, check_quality, games, prove_quality
+from palm_opt.solver.quality import assemble, at_least, at_most, check_quality, games, prove_quality
+from palm_opt.solver.run import Run
+from palm_opt.solver.separation import matrix, portfolio
+from palm_opt.tables.decimals import ceil_float
 from palm_opt.tables.directions import meant
 from palm_opt.tables.samples import Samples
 from palm_opt.tables.scores import RewardTable
@@ -29,6 +33,7 @@ _ROUNDS = 200  # Newton steps to the least epsilon; it takes a handful
 def certify(
     values: ValueMatrix | ArrayLike,
     members: Iterable[str | int],
+    *,
     epsilon: float | None = None,
     delta: float | None = None,
     threads: int = 0,
@@ -51,17 +56,16 @@ def certify(
     """
     if epsilon is not None and delta is not None:
         raise ProblemError("certify: give epsilon or delta, not both; the other one is what is computed")
-    pool_values = values if isinstance(values, ValueMatrix) else ValueMatrix(values)
-    rows = pool_values.indices(members)
-    if not rows:
-        raise ProblemError("members: expected at least one candidate")
+    pool_values = matrix(values)
+    rows = portfolio(pool_values, members)
+    run = Run.of(threads=threads)
     vary = "delta" if delta is None else "epsilon"
     given = (0.0 if epsilon is None else epsilon, 0.0 if delta is None else delta)
-    pool, worst, weight = least_kept(Pool(pool_values, *given), rows, vary, threads)
-    quality = check_quality(pool, rows, threads)
+    pool, worst, weight = least_kept(Pool(pool_values, *given), rows, vary, run)
+    quality = check_quality(pool, rows, run)
     if not quality.kept:
         raise AssertionError("the least tolerance was not kept")
-    document = assemble(pool, rows, prove_quality(pool, rows, threads))
+    document = assemble(pool, rows, prove_quality(pool, rows, quality, run))
     checker.check(document, pool_values.problem())
     return Certified(
         members=tuple(pool_values.names[i] for i in rows),
@@ -76,27 +80,26 @@ def certify(
     )
 
 
-def worst_exact(pool: Pool, rows: tuple[int, ...], threads: int = 0) -> tuple[Fraction, Weight]:
+def worst_exact(pool: Pool, rows: tuple[int, ...], run: Run) -> tuple[Fraction, Weight]:
     """The exact worst regret (before delta) and a weight where it is attained."""
-    found = games(pool, rows, threads)
-    doubt = DOUBT * 2 * float(np.abs(pool.values.array).max())
-    near = np.flatnonzero(found.regret >= found.regret.max() - doubt)
+    found = games(pool, rows, run)
+    near = np.flatnonzero(at_most(pool, rows, found) >= at_least(pool, rows, found, np.arange(len(pool.front))).max())
     exact = [pool.exact.game(int(pool.front[row]), rows) for row in near]
     value, weight, _ = max(exact, key=lambda game: game[0])
     return value, weight
 
 
-def least_kept(pool: Pool, rows: tuple[int, ...], vary: str, threads: int = 0) -> tuple[Pool, Fraction, Weight]:
+def least_kept(pool: Pool, rows: tuple[int, ...], vary: str, run: Run) -> tuple[Pool, Fraction, Weight]:
     """The pool at the least `vary` that a portfolio keeps, its exact worst regret there, and a weight that attains it.
 
     The other tolerance stays as it is. Raises ProblemError where no epsilon < 1 serves.
     """
     if vary == "delta":
-        worst, weight = worst_exact(pool, rows, threads)
+        worst, weight = worst_exact(pool, rows, run)
         return pool.at(pool.epsilon, ceil_float(max(worst, Fraction(0)))), worst, weight
     pool = pool.at(0.0, pool.delta)
     for _ in range(_ROUNDS):  # Newton's method on the worst regret as a function of epsilon, exact at every step
-        worst, weight = worst_exact(pool, rows, threads)
+        worst, weight = worst_exact(pool, rows, run)
         if worst <= pool.exact.delta:
             return pool, worst, weight
         total = sum(weight) * pool.exact.denominator
@@ -156,19 +159,14 @@ def read_subject(path: str | Path, document: checker.Document) -> checker.Subjec
     """Read the file that a certificate is about; a CSV without anything but the checker."""
     if Path(path).suffix.lower() not in (".parquet", ".npz"):
         return checker.read_subject(path, document)
-    subject, scale = document["subject"], document.get("scale", "none")  # of answers there is none
+    subject, rewards = document["subject"], document["subject"]["rewards"]
     if document["kind"] == "statistical":
-        return Samples.read(path, _pairs(document["ranges"]), meant(subject["rewards"]), scale=scale).problem()
-    if not isinstance(scale, str):
-        scale = _pairs(scale)
+        return Samples.read(path, (0.0, 1.0), meant(rewards)).problem()  # nothing is clipped in it
     if document["kind"] == "exact":
-        read = ValueMatrix.read(path, subject["id"], meant(subject["rewards"]), subject["cost"], scale)
-        return read.problem()
+        values = ValueMatrix.read(path, id=subject["id"], rewards=meant(rewards), cost=subject["cost"])
+        return dataclasses.replace(values.problem(), scale=document["scale"])
     if subject["type"] == "scores":
         columns = {"prompt": subject["prompt"], "log_weight": subject["log_weight"]}
-        return RewardTable.read(path, meant(subject["rewards"]), **columns, scale=scale).problem()
+        table = RewardTable.read(path, meant(rewards), **columns)
+        return dataclasses.replace(table.problem(), scale=document["scale"])
     raise ProblemError(f"{path}: answers are checked against a CSV file; export this one first")
-
-
-def _pairs(ranges: Iterable[tuple[str, str]]) -> list[tuple[float, float]]:
-    return [(float.fromhex(low), float.fromhex(high)) for low, high in ranges]

@@ -7,9 +7,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-import numpy as np
-from numpy.typing import NDArray
-
+from palm_opt.tables.decimals import integer, places, rational
 from palm_opt.tables.values import ValueMatrix
 
 __all__ = ["ExactValues", "Weight", "game_exact", "integer_weight"]
@@ -29,24 +27,24 @@ def integer_weight(weight: Sequence[float | Fraction]) -> Weight:
 class ExactValues:
     """The scaled values as integers over one denominator; rows are made when asked for.
 
-    v_ik = row(i)[k] / denominator.
+    v_ik = row(i)[k] / denominator. A column on a scale is (number 10^places - start) / width in integers, so the
+    denominator is a power of ten times the least common multiple of the widths.
     """
 
     def __init__(self, values: ValueMatrix, epsilon: float, delta: float) -> None:
-        self._values = values
-        self._scale = values.exact_scale
+        self._columns = values.columns
         self._rows: dict[int, tuple[int, ...]] = {}
-        self._shift = _binary_places(values.raw, self._scale)
-        parts = [Fraction(factor) for _, factor in self._scale]
-        self._common = math.lcm(*(factor.denominator for factor in parts))
-        self._factors = [int(factor * self._common) for factor in parts]
-        self._offsets = [int(offset * (1 << self._shift)) for offset, _ in self._scale]
-        self.denominator = self._common << self._shift
+        self._places = [places(column.numbers) for column in values.columns]
+        shares = [column.factor / 10**count for column, count in zip(self._columns, self._places, strict=True)]
+        moves = [column.offset * column.factor for column in self._columns]
+        self.denominator = math.lcm(*(x.denominator for x in (*shares, *moves)))
+        self._factors = [int(share * self.denominator) for share in shares]
+        self._moves = [int(move * self.denominator) for move in moves]
         self._promise(epsilon, delta)
 
     def _promise(self, epsilon: float, delta: float) -> None:
-        self.keep = 1 - Fraction(epsilon)  # the share of OPT that is promised
-        self.delta = Fraction(delta)
+        self.keep = 1 - rational(epsilon)  # the share of OPT that is promised
+        self.delta = rational(delta)
         unit = math.lcm(self.keep.denominator, self.delta.denominator)
         self._unit, self._keep = unit, int(self.keep * unit)
         self._allowance = int(self.delta * unit) * self.denominator
@@ -61,10 +59,9 @@ class ExactValues:
         """Integers whose quotients by `denominator` are the exact values of row i."""
         found = self._rows.get(i)
         if found is None:
-            raw = (float(x).as_integer_ratio() for x in self._values.raw[i])
+            numbers = zip(self._columns, self._places, self._factors, self._moves, strict=True)
             found = self._rows[i] = tuple(
-                ((top << self._shift) // bottom - offset) * factor
-                for (top, bottom), offset, factor in zip(raw, self._offsets, self._factors, strict=True)
+                integer(float(column.numbers[i]), count) * factor - move for column, count, factor, move in numbers
             )
         return found
 
@@ -99,15 +96,6 @@ class ExactValues:
             integer_weight(weight),
             {j: int(share * common) for j, share in mixture.items()},
         )
-
-
-def _binary_places(raw: NDArray[np.float64], scale: list[tuple[Fraction, Fraction]]) -> int:
-    """The least s such that all numbers and offsets times 2^s are integers (vectorised: n may be a million)."""
-    mantissa, exponent = np.frexp(raw[raw != 0])
-    whole = (mantissa * 2.0**53).astype(np.int64)
-    lowest = np.log2((whole & -whole).astype(np.float64)).astype(np.int64)  # trailing zero bits, exact powers of two
-    places = int((53 - exponent - lowest).max(initial=0))
-    return max(places, 0, *(offset.denominator.bit_length() - 1 for offset, _ in scale))
 
 
 def game_exact(

@@ -5,34 +5,33 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.arguments import refusal
-from palm_opt.preferences.simplex import snap, start
-from palm_opt.result import Progress, Settings, Stop
-from palm_opt.solver.backends import Budget, SolveCover, load
+from palm_opt import _core
+from palm_opt.preferences.simplex import sample, snap, start
+from palm_opt.result import Progress, Result, Stop
+from palm_opt.solver.backends import SolveCover, load
 from palm_opt.solver.backends.greedy import solve_cover as greedy
-from palm_opt.solver.cover import DOUBT, Cover, Pool, Witnesses
+from palm_opt.solver.certify import worst_exact
+from palm_opt.solver.cover import DOUBT, TINY, Cover, Pool, Witnesses
 from palm_opt.solver.exact import Weight
 from palm_opt.solver.local import LocalSearch
-from palm_opt.solver.outcome import Outcome
+from palm_opt.solver.outcome import Outcome, proof_seconds
 from palm_opt.solver.packing import SizeProof, infeasible
-from palm_opt.solver.quality import Quality, check_quality, everything
+from palm_opt.solver.quality import Quality, check_quality
 from palm_opt.solver.relaxation import Point, Relaxation
+from palm_opt.solver.run import Run, Stopped, attended
 from palm_opt.solver.separation import separate
 from palm_opt.solver.sweep import sweep
 from palm_opt.solver.tree import Tree
+from palm_opt.tables.values import ValueMatrix
 
-__all__ = ["Callback", "RowGeneration"]
-
-Callback = Callable[[Progress], Any]
+__all__ = ["RowGeneration"]
 
 _SHORT, _LONG, _SLICE = 10_000, 100_000, 2_000  # steps of local search without success: before, after the bound; a call
 _VIOLATED = 10  # rows that a cover which is no portfolio adds
@@ -40,14 +39,13 @@ _MANY = 3_000  # rows beyond twice the early ones from which those are dropped t
 _NODES = 20  # nodes of the tree between two looks for a cheaper portfolio
 _ROUNDS, _WINDOW = 400, 25  # pricing rounds at the root; rounds in which the bound must move
 _RESTARTS = 8  # rounds in which the first heuristic covers all rows anew
-
-
-class _Stopped(Exception):
-    """A limit was reached."""
-
-    def __init__(self, stop: Stop) -> None:
-        super().__init__(stop)
-        self.stop = stop
+_CROWD = 20_000  # undominated candidates from which the first heuristic sees a few of them
+_SKETCH_WORK, _SKETCH = 50_000_000, (200, 2_000)  # candidates x rewards x weights that choose these few; weights
+_SKETCHES = 2  # times that greedy covers them anew
+_LOOKED = 10_000  # candidates at which it is looked first
+_MISSED = 1_000  # candidates that a portfolio of these few does not serve and that join them
+_LENGTHY = 0.05  # seconds of a proof from which the first portfolio is proved at once where time is limited
+_SWEEP = 0.5  # share of the time limit for the sweep
 
 
 class RowGeneration:
@@ -64,70 +62,55 @@ class RowGeneration:
     def __init__(
         self,
         pool: Pool,
-        backend: str,
-        warm: tuple[int, ...],
-        settings: Settings,
-        callback: Callback | None,
+        run: Run,
+        warm: tuple[int, ...] = (),
         weights: Sequence[Weight] = (),
         size: SizeProof | None = None,
         enough: int | None = None,
     ) -> None:
-        if callback is not None and not callable(callback):
-            raise refusal("callback", "a function of a palm_opt.Progress, or None", callback)
-        self.pool, self.backend, self.settings, self.callback = pool, backend, settings, callback
-        self.propose: SolveCover = load(backend)
+        self.pool, self.run = pool, run
+        self.propose: SolveCover = load(run.backend)
         self.warm, self.weights, self.enough = warm, weights, enough
-        self.began = time.monotonic()
-        self.budget = Budget(self.began + settings.time_limit, settings.threads, settings.seed, settings.deterministic)
-        self.rows = Witnesses(pool)
-        self.relaxation = Relaxation(pool, self.rows, settings.seed)
+        self.rows = Witnesses(pool, lambda: self.run.pause())
+        self.relaxation = Relaxation(pool, self.rows, run)
         self.tree = Tree(pool, self.relaxation, self._improve, self._node)
-        self.local = LocalSearch(pool, self.rows, settings.seed)
+        self.local = LocalSearch(pool, self.rows, run.settings.seed)
         self.members: tuple[int, ...] = ()
         self.quality: Quality | None = None
         self.size = size or SizeProof(Fraction(0))
+        self.packed = SizeProof(Fraction(0))
         self.claimed: float | None = None
         self.early = 0  # rows known before the relaxation adds its own
         self.stop = Stop.FINISHED
+        self.safe: Result | None = None  # the first portfolio with its proof, where time is limited
         self.counts = {"rounds": 0, "lps": 0, "pivots": 0, "exact_games": 0, "backend_calls": 0, "backend_nodes": 0}
 
     # ---- running -------------------------------------------------------------------------------------------------
 
-    def run(self) -> Outcome:
-        """Run in a worker thread, so that Ctrl-C reaches this one and always gets the incumbent."""
-        failure: list[BaseException] = []
+    def search(self) -> Outcome:
+        """Search in a worker thread, so that Ctrl-C always gets the incumbent."""
+        run = self.run
+        if attended(self._work, run):
+            self.stop = Stop.INTERRUPTED
+        return self._outcome(run)
 
-        def work() -> None:
-            try:
-                self._generate()
-            except _Stopped as stopped:
-                self.stop = stopped.stop
-            except BaseException as error:  # handed to the caller below
-                failure.append(error)
+    def _work(self) -> None:
+        try:
+            self._generate()
+        except Stopped as stopped:
+            self.stop = stopped.stop
 
-        worker = threading.Thread(target=work, name="palm_opt.solve", daemon=True)
-        worker.start()
-        patience = math.inf
-        while worker.is_alive() and time.monotonic() < patience:
-            try:
-                worker.join(0.05)
-            except KeyboardInterrupt:
-                self.stop = Stop.INTERRUPTED
-                self.budget.cancel()
-                patience = time.monotonic() + 5.0  # a library that cannot be interrupted is left behind
-        if failure:
-            raise failure[0]
+    def _outcome(self, run: Run) -> Outcome:
         bind = self.relaxation.rows if len(self.relaxation.rows) else np.arange(len(self.rows))
         return Outcome(
             self.pool,
+            run,
             self.members,
             self.quality,
             self.size,
+            self.packed,
             self.stop,
             self.claimed,
-            self.backend,
-            self.settings,
-            self.began,
             tuple(self.rows.integer[row] for row in bind.tolist()),
             {
                 **self.counts,
@@ -138,20 +121,21 @@ class RowGeneration:
                 "front": len(self.pool.front),
                 "doubtful": self.rows.doubtful,
             },
+            self.safe,
         )
 
+    def _until(self, deadline: float) -> None:
+        self.run = self.relaxation.run = self.run.until(deadline)
+
     def _check_limits(self) -> None:
-        if self.callback is not None and self.callback(self._progress()):
-            raise _Stopped(Stop.INTERRUPTED)
-        if self.budget.stop.is_set():
-            raise _Stopped(Stop.INTERRUPTED)
-        if time.monotonic() >= self.budget.deadline:
-            raise _Stopped(Stop.TIME_LIMIT)
+        if self.run.callback is not None and self.run.callback(self._progress()):
+            raise Stopped(Stop.INTERRUPTED)
+        self.run.pause()
 
     def _progress(self) -> Progress:
         names = self.pool.values.names
         return Progress(
-            seconds=time.monotonic() - self.began,
+            seconds=time.monotonic() - self.run.began,
             rounds=self.counts["rounds"],
             rows=len(self.rows),
             incumbent=tuple(names[i] for i in self.members),
@@ -162,48 +146,137 @@ class RowGeneration:
     # ---- row generation --------------------------------------------------------------------------------------------
 
     def _generate(self) -> None:
-        self.rows.add(self.weights or start(np.random.default_rng(self.settings.seed), self.pool.values.d))
+        limited, limit = self.run, self.run.settings.time_limit
+        crowd = len(self.pool.front) > _CROWD
+        if self.enough is None:
+            self._until(limited.last - proof_seconds(self.pool))  # a first portfolio is worth a little more
+        starts = start(np.random.default_rng(limited.settings.seed), self.pool.values.d)
+        self.rows.add(self.weights or starts[: self.pool.values.d + 1 if crowd else None])
         if self._impossible():
             return
-        if self.backend == "native" and self.pool.values.d <= 2:
-            self._sweep()
+        if limited.backend == "native" and self.pool.values.d <= 2 and self._sweep(limited.began + _SWEEP * limit):
             return
-        instant = everything(self.pool)
-        if instant is not None:
-            self.members, self.quality = instant
         if self.warm:
             self._improve(tuple(sorted({*self.warm, *self.pool.required} - self.pool.forbidden)))
-            if self._proved():
-                self.stop = Stop.PROVED
-                return
-        if not self._converge(greedy):
+        if not (self._proved() or (self._sketch() if crowd and not self.members else self._converge(greedy))):
             return
         self._record(self.relaxation.ascent())
-        if self.backend != "native":
+        self._until(limited.deadline - self._secure())
+        if self._proved():
+            self.stop = Stop.PROVED
+            return
+        self._check_limits()
+        if crowd:
+            self.rows.add(starts)
+        if limited.backend != "native":
             self._trim()
-        if self.backend == "greedy":
+        if limited.backend == "greedy":
             self._root(0)
-        elif self.backend == "native":
+        elif limited.backend == "native":
             self._native()
         else:
             self._with_backend()
         if self._proved():
             self.stop = Stop.PROVED
 
-    def _sweep(self) -> None:
-        """One or two rewards: the cheapest portfolio and its packing at once."""
-        found = sweep(self.pool)
+    def _secure(self) -> float:
+        """Prove the first portfolio at once where time is limited and proofs are long; the seconds to keep for one."""
+        if self.run.settings.time_limit == math.inf or self.enough is not None:
+            return 0.0
+        expected, began = proof_seconds(self.pool), time.monotonic()
+        if expected < _LENGTHY:
+            return expected
+        self.safe = self._outcome(self.run).result()
+        return 1.2 * (time.monotonic() - began)
+
+    def _sketch(self) -> bool:
+        """A first portfolio of many candidates; False if there is none.
+
+        Greedy sees those that are best at some weights, then also at those where its portfolio fails, and in the end
+        only adds what is missing.
+        """
+        pool, rng = self.pool, np.random.default_rng(self.run.settings.seed)
+        values, known = pool.values.array, list[Weight]()
+        count = int(np.clip(_SKETCH_WORK / values.size, *_SKETCH))
+        weights = np.concatenate([np.eye(pool.values.d), sample(rng, count, pool.values.d)])
+        few, members = np.array(pool.required, dtype=np.int64), ()
+        for attempt in itertools.count():
+            if attempt < _SKETCHES:
+                few = np.union1d(few, self._best(pool.columns, weights))
+                if pool.forbidden or not pool.values.unit_costs:
+                    few = np.union1d(few, self._best(pool.front, weights))
+                inner = self._inner(few, known)
+                if not inner._converge(greedy):
+                    weights = snap(inner.rows.floats[-1:])
+                    self.rows.add(weights)
+                    if self._impossible():
+                        return False
+                    continue
+                known, members = inner.rows.integer, tuple(few[list(inner.members)].tolist())
+            else:
+                able = np.setdiff1d(self._best(pool.columns, weights), members)
+                promised = (1 - pool.epsilon) * _core.support(values[pool.front], weights)[0] - pool.delta
+                cover = Cover(weights @ values[able].T >= promised[:, None], pool.values.costs[able])
+                cover = Cover(cover.matrix[cover.matrix.any(axis=1)], cover.costs)
+                members = tuple(sorted({*members, *able[list(greedy(cover, (), self.run).columns or ())].tolist()}))
+            self._check_limits()
+            weights = self._missed(members)
+            if len(weights):
+                continue
+            quality = self._check(members, _MISSED)
+            if quality.kept:
+                self.rows.add([inner.rows.integer[row] for row in inner.relaxation.ascent().rows.tolist()])
+                return True
+            weights = np.array([np.array(w, dtype=np.float64) / sum(w) for w in quality.violated])
+        raise AssertionError("unreachable")
+
+    def _missed(self, members: tuple[int, ...]) -> NDArray[np.float64]:
+        """Weights, shape (m, d), at which members fail some candidates among a few: a look before the whole check."""
+        pool, run, values = self.pool, self.run, self.pool.values.array
+        targets = (1 - pool.epsilon) * values[pool.front[:: len(pool.front) // _LOOKED]]
+        found = separate(targets, values[list(members)], run.settings.threads, run.pause)
+        bad = np.flatnonzero(found.regret > pool.delta + DOUBT * (2 * float(np.abs(values).max()) + pool.delta) + TINY)
+        return found.weights[bad[np.argsort(-found.regret[bad], kind="stable")[:_MISSED]]]
+
+    def _best(self, rows: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Those of some rows that are best at some weights."""
+        return np.unique(rows[_core.support(self.pool.values.array[rows], weights)[1]]) if len(rows) else rows
+
+    def _inner(self, few: NDArray[np.int64], known: Sequence[Weight]) -> RowGeneration:
+        """The same problem of a few candidates, for greedy."""
+        pool, seed = self.pool, self.run.settings.seed
+        small = Pool(
+            ValueMatrix(pool.values.array[few], costs=pool.values.costs[few]),
+            pool.epsilon,
+            pool.delta,
+            np.searchsorted(few, pool.required),
+            np.flatnonzero(np.isin(few, list(pool.forbidden))),
+        )
+        inner = RowGeneration(small, dataclasses.replace(self.run, backend="greedy", callback=None))
+        inner.rows.add(known or start(np.random.default_rng(seed), pool.values.d))
+        return inner
+
+    def _sweep(self, until: float) -> bool:
+        """One or two rewards: the cheapest portfolio and its packing at once; False where it takes too long."""
+        try:
+            found = sweep(self.pool, self.run.until(min(until, self.run.deadline)).pause)
+        except Stopped as stopped:
+            if stopped.stop is Stop.TIME_LIMIT and self.enough is None:
+                return False
+            raise
         if found.members is None:
             self.rows.add(found.weights)
             if not self._impossible():
                 raise AssertionError("the sweep named a weight that is covered")
-            return
+            return True
         if not self._improve(found.members):
             raise AssertionError("the sweep found a portfolio that breaks the promise")
         shares = tuple(zip(found.weights, found.y or (), strict=True))
         bound = self.pool.cost(self.pool.required) + sum((share for _, share in shares), Fraction(0))
-        self.size = SizeProof(Fraction(math.ceil(bound)) if self.pool.whole_costs else bound, (("packing", shares),))
+        proved = Fraction(math.ceil(bound)) if self.pool.whole_costs else bound
+        self.size = self.packed = SizeProof(proved, (("packing", shares),))
         self.stop = Stop.PROVED
+        return True
 
     def _native(self) -> None:
         """Local search and the linear bound in turn, then branching, until they meet."""
@@ -252,7 +325,7 @@ class RowGeneration:
         if goal > self.size.bound:
             bound, leaf = self.relaxation.leaf(point, goal if whole else self.pool.cost(self.members))
             if bound > self.size.bound:
-                self.size = SizeProof(bound, (leaf,))
+                self.size = self.packed = SizeProof(bound, (leaf,))
 
     def _close(self) -> None:
         """Close the gap by branching, one unit of cost at a time where costs are integers."""
@@ -288,12 +361,13 @@ class RowGeneration:
     def _promising(self, members: tuple[int, ...]) -> bool:
         """Whether a quick look finds no weight that members violate; else such weights become rows."""
         pool = self.pool
-        found = separate((1 - pool.epsilon) * pool.supported, pool.values.array[list(members)], self.settings.threads)
-        self.counts["lps"] += len(pool.supported)
+        hull = (1 - pool.epsilon) * pool.supported(self.run)
+        found = separate(hull, pool.values.array[list(members)], self.run.settings.threads, self.run.pause)
+        self.counts["lps"] += len(hull)
         self.counts["pivots"] += found.pivots
         order = np.argsort(-found.regret, kind="stable")
         bad = order[
-            found.regret[order] > pool.delta + DOUBT * (2 * float(np.abs(pool.values.array).max()) + pool.delta)
+            found.regret[order] > pool.delta + DOUBT * (2 * float(np.abs(pool.values.array).max()) + pool.delta) + TINY
         ]
         if not len(bad):
             return True
@@ -315,7 +389,7 @@ class RowGeneration:
             if propose is greedy and attempt > _RESTARTS:
                 cover = dataclasses.replace(cover, fixed=tuple(sorted({*cover.fixed, *kept})))
             start_columns = tuple(np.flatnonzero(np.isin(columns, self.members)).tolist())
-            answer = propose(cover, start_columns, self.budget)
+            answer = propose(cover, start_columns, self.run)
             self.counts["backend_nodes"] += answer.nodes
             if propose is self.propose:
                 self.counts["backend_calls"] += 1
@@ -339,13 +413,8 @@ class RowGeneration:
         """Whether members keep the promise: then they may become the incumbent; else rows are added."""
         if not members:
             return False
-        quality = check_quality(self.pool, members, self.settings.threads)
-        self.counts["lps"] += quality.games
-        self.counts["pivots"] += quality.pivots
-        self.counts["exact_games"] += quality.exact
+        quality = self._check(members)
         if quality.kept:
-            if not self.members or self.pool.cost(members) < self.pool.cost(self.members):
-                self.members, self.quality = members, quality
             return True
         rows = self.rows.add(quality.violated)
         if self.rows.coverage(members)[rows].any(axis=1).all():  # snapping lost the violation: take the exact weight
@@ -354,10 +423,18 @@ class RowGeneration:
                 self.rows.add([exact])
         return False
 
-    def _exact_violation(self, members: tuple[int, ...]) -> tuple[int, ...] | None:
-        from palm_opt.solver.certify import worst_exact
+    def _check(self, members: tuple[int, ...], limit: int = 200) -> Quality:
+        """The quality of members; if they keep the promise, they may become the incumbent."""
+        quality = check_quality(self.pool, members, self.run, limit)
+        self.counts["lps"] += quality.games
+        self.counts["pivots"] += quality.pivots
+        self.counts["exact_games"] += quality.exact
+        if quality.kept and (not self.members or self.pool.cost(members) < self.pool.cost(self.members)):
+            self.members, self.quality = members, quality
+        return quality
 
-        value, weight = worst_exact(self.pool, members, self.settings.threads)
+    def _exact_violation(self, members: tuple[int, ...]) -> tuple[int, ...] | None:
+        value, weight = worst_exact(self.pool, members, self.run)
         return weight if value > self.pool.exact.delta else None
 
     def _impossible(self) -> bool:
@@ -387,12 +464,12 @@ class RowGeneration:
     def _node(self) -> bool:
         """Before every node of the tree: limits, and now and then a look for a cheaper portfolio."""
         self._check_limits()
-        if self.tree.nodes >= self.settings.node_limit:
-            raise _Stopped(Stop.NODE_LIMIT)
+        if self.tree.nodes >= self.run.settings.node_limit:
+            raise Stopped(Stop.NODE_LIMIT)
         cost = self.pool.cost(self.members)
         if self.tree.nodes % _NODES == _NODES - 1:
             if len(self.rows) > 2 * self.early + _MANY:
                 self._forget()
-            if self.backend == "native":
+            if self.run.backend == "native":
                 self._local(_SHORT)
         return self.pool.cost(self.members) < cost

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from palm_opt import checker
 from palm_opt.arguments import integer
-from palm_opt.checker import certificate as checker
 from palm_opt.errors import BackendNotFound, ProblemError
 from palm_opt.preferences.simplex import start
 from palm_opt.solver.cover import Cover, Pool, Witnesses
 from palm_opt.solver.exact import Weight, integer_weight
+from palm_opt.tables.decimals import rational
 from palm_opt.tables.values import ValueMatrix
 
 __all__ = ["certificate_weights", "formulate", "master", "mps"]
@@ -56,7 +57,7 @@ def formulate(
     makers: dict[str, Any] = {"cpsat": cpsat.model, "cvxpy": cvxpy.model}
     if not isinstance(library, str) or library not in makers:
         raise BackendNotFound(f"formulate: no library {library!r}; it knows {', '.join(makers)}")
-    pool = Pool(values if isinstance(values, ValueMatrix) else ValueMatrix(values), epsilon, delta, require, forbid)
+    pool = Pool(values, epsilon, delta, require, forbid)
     cover = master(pool, weights, integer("seed", seed))
     return makers[library](cover, [pool.values.names[i] for i in pool.columns])[0]
 
@@ -80,10 +81,12 @@ def master(pool: Pool, weights: ArrayLike | None = None, seed: int = 0, exact: S
 
 
 def _witnesses(d: int, weights: ArrayLike | None, seed: int) -> list[Weight]:
-    points = start(np.random.default_rng(seed), d) if weights is None else np.atleast_2d(np.asarray(weights))
+    if weights is None:
+        return list(map(integer_weight, start(np.random.default_rng(seed), d).tolist()))
+    points = np.atleast_2d(np.asarray(weights))
     if points.shape[1] != d or not (np.isfinite(points).all() and (points >= 0).all() and points.any(1).all()):
         raise ProblemError(f"weights: expected shape (m, {d}), entries >= 0, no row all zero")
-    return [integer_weight(point) for point in points.tolist()]
+    return [integer_weight(list(map(rational, point))) for point in points.tolist()]
 
 
 def mps(cover: Cover, names: Sequence[str], title: str = "palm_opt", comments: Iterable[str] = ()) -> str:

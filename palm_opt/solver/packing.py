@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palm_opt.solver.exact import Weight
+from palm_opt.tables.decimals import rational
 
 __all__ = ["SizeProof", "exact_packing", "infeasible", "packing_leaf"]
 
 _NEAR = 1e-7  # columns that a packing fills to this share are taken for full, and bounds this near for equal
 _LARGEST = 64  # weights of a packing that is made exact by solving for it
 _UNITS = (2**12, 2**24, 2**40)  # multipliers of a packing are multiples of 1 / unit, coarse first: short certificates
+_USUAL = 8  # binary digits up to which costs count in units of 1
+_MOST = 2**62  # of integers that are added up in int64
 
 Node = tuple[str, Any]  #: ("branch", candidate), ("packing", ((weight, y), ...)) or ("uncovered", weight)
 
@@ -52,12 +55,12 @@ class SizeProof:
 
 
 def exact_packing(
-    coverage: NDArray[np.bool_], costs: NDArray[np.float64], y: NDArray[np.float64], unit: int
+    coverage: NDArray[np.bool_], costs: NDArray[np.float64], y: NDArray[np.float64], unit: Fraction
 ) -> NDArray[np.int64]:
     """Multiples of 1 / unit near y that satisfy every column of coverage, shape (rows, columns), exactly."""
     different, which = np.unique(costs, return_inverse=True)
-    room = np.array([min(int(Fraction(cost) * unit), 2**62) for cost in different.tolist()], dtype=np.int64)[which]
-    units = np.rint(np.clip(y, 0.0, None) * unit).astype(np.int64)
+    room = np.array([min(int(rational(cost) * unit), _MOST) for cost in different.tolist()], dtype=np.int64)[which]
+    units = np.rint(np.clip(y * float(unit), 0.0, _MOST / max(1, len(y)))).astype(np.int64)
     units[coverage[:, room == 0].any(axis=1)] = 0  # rows that a free candidate covers carry nothing
     for _ in range(200):
         load = units @ coverage  # int64, exact
@@ -91,11 +94,11 @@ def packing_leaf(
     leaf. Where rounding y leaves a bound just short of the target, the vertex near y may prove it.
     """
     best: tuple[Fraction, Node] = (paid, ("packing", ()))
-    for unit in _UNITS:
+    for unit in _units(costs):
         units = exact_packing(coverage, costs, y, unit)
-        bound = paid + Fraction(int(units.sum()), unit)
+        bound = paid + int(units.sum()) / unit
         bound = Fraction(math.ceil(bound)) if whole else bound
-        shares = tuple((weights[j], Fraction(int(units[j]), unit)) for j in np.flatnonzero(units).tolist())
+        shares = tuple((weights[j], int(units[j]) / unit) for j in np.flatnonzero(units).tolist())
         best = max(best, (bound, ("packing", shares)), key=lambda found: found[0])
         if best[0] >= target:
             break
@@ -103,6 +106,13 @@ def packing_leaf(
         shares = tuple((weights[j], share) for j, share in vertex_packing(coverage, costs, y).items())
         best = max(best, (paid + sum(share for _, share in shares), ("packing", shares)), key=lambda found: found[0])
     return best
+
+
+def _units(costs: NDArray[np.float64]) -> list[Fraction]:
+    """The grids of multipliers, in units of the largest cost where that is far from 1."""
+    _, exponent = math.frexp(float(costs.max(initial=0.0)))
+    shift = max(exponent, -900) if abs(exponent) > _USUAL else 0  # float64 holds 2^40 times 2^900
+    return [unit / Fraction(2) ** shift for unit in _UNITS]
 
 
 def vertex_packing(
@@ -118,7 +128,7 @@ def vertex_packing(
         return {}
     echelon: dict[int, list[Fraction]] = {}  # place of the leading 1 -> equation, with its right side behind
     for column in full.tolist():
-        equation = [*(Fraction(int(x)) for x in used[:, column]), Fraction(float(costs[column]))]
+        equation = [*(Fraction(int(x)) for x in used[:, column]), rational(costs[column])]
         for place, known in echelon.items():
             if factor := equation[place]:
                 equation = [a - factor * b for a, b in zip(equation, known, strict=True)]
@@ -139,7 +149,7 @@ def vertex_packing(
     common = math.lcm(*(share.denominator for share in shares.values()))
     units = np.array([int(shares[place] * common) for place in range(len(rows))], dtype=object)
     loads = (units @ used.astype(object)).tolist()
-    if any(load > Fraction(cost) * common for load, cost in zip(loads, costs.tolist(), strict=True)):
+    if any(load > rational(cost) * common for load, cost in zip(loads, costs.tolist(), strict=True)):
         return {}
     return {int(rows[place]): share for place, share in shares.items() if share}
 

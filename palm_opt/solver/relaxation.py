@@ -18,16 +18,19 @@ from numpy.typing import NDArray
 
 from palm_opt import _core
 from palm_opt.preferences.simplex import sample, snap
+from palm_opt.solver.backends.highs import simplex
 from palm_opt.solver.cover import Pool, Witnesses
 from palm_opt.solver.packing import Node, packing_leaf
+from palm_opt.solver.run import Run
 
 __all__ = ["Point", "Relaxation"]
 
 _DUAL, _PRIMAL = 1, 4  # HiGHS' numbers for its simplex methods
 _NEW_COLUMNS = 100  # that enter at once
-_FIRST = 400  # rows to begin with
+_FIRST, _EACH = 400, 3  # rows to begin with, and candidates for each of them
 _SLACK = 1e-7  # of linear programs in floats
 _IDLE = 15  # solves after which a row that does not bind is dropped
+_PROBE_WORK = 200_000_000  # of one call of the kernel, which hears nothing
 _STARTS, _TRIES, _LIFTS, _NEW = 300, 150, 60, 60  # probes of a pricing round, steps of each, steps of lifting, rows
 
 
@@ -60,10 +63,10 @@ class Point:
 class Relaxation:
     """One linear program in HiGHS, changed in place from node to node."""
 
-    def __init__(self, pool: Pool, witnesses: Witnesses, seed: int) -> None:
-        self.pool, self.witnesses = pool, witnesses
-        self.rng = np.random.default_rng(seed)
-        self.random = np.array([seed], dtype=np.uint64)
+    def __init__(self, pool: Pool, witnesses: Witnesses, run: Run) -> None:
+        self.pool, self.witnesses, self.run = pool, witnesses, run
+        self.rng = np.random.default_rng(run.settings.seed)
+        self.random = np.array([run.settings.seed], dtype=np.uint64)
         self.rows = np.empty(0, dtype=np.int64)
         self.idle = np.empty(0, dtype=np.int64)
         self.columns = np.empty(0, dtype=np.int64)
@@ -71,10 +74,7 @@ class Relaxation:
         self.inside = frozenset(pool.required)
         self.outside: frozenset[int] = frozenset(pool.forbidden)
         self.work = {"relaxations": 0, "lp_iterations": 0, "pricings": 0}
-        solver = self.solver = highspy.Highs()
-        for option, value in (("output_flag", False), ("threads", 1), ("solver", "simplex")):
-            solver.setOptionValue(option, value)
-        solver.setOptionValue("presolve", "off")
+        self.solver = simplex()
 
     # ---- the program -----------------------------------------------------------------------------------------------
 
@@ -154,6 +154,7 @@ class Relaxation:
             self.add_columns(candidates[:1])
         strategy = _DUAL
         for _ in range(200):
+            self.run.pause()
             self.solver.setOptionValue("simplex_strategy", strategy)
             self.solver.run()
             self.work["relaxations"] += 1
@@ -221,9 +222,10 @@ class Relaxation:
         matrix = self.witnesses.coverage(self.pool.columns)
         rows = np.argsort(matrix.sum(axis=1), kind="stable")[:_FIRST]
         gain = matrix[rows].sum(axis=0) / np.maximum(self.pool.values.costs[self.pool.columns], 1e-12)
-        best = np.argsort(np.where(matrix[rows], -gain, 0.0), axis=1, kind="stable")[:, :3].ravel()
+        order = np.argsort(-gain, kind="stable")
+        best = [order[np.flatnonzero(matrix[row, order])[:_EACH]] for row in rows]
         self.add_rows(rows.tolist())
-        self.add_columns(np.union1d(np.array(members, dtype=np.int64), self.pool.columns[np.unique(best)]))
+        self.add_columns(np.union1d(np.array(members, dtype=np.int64), self.pool.columns[np.concatenate(best)]))
 
     def ascent(self) -> Point:
         """A packing by dual ascent over the known rows, those that fewest candidates cover first: a bound at once."""
@@ -234,6 +236,7 @@ class Relaxation:
         order = np.argsort(matrix.sum(axis=1), kind="stable")
         order = order[~self.witnesses.coverage(sorted(self.inside))[order].any(axis=1)]
         for row in order.tolist():
+            self.run.pause()
             y[row] = room[matrix[row]].min(initial=math.inf)
             room[matrix[row]] -= y[row]
         rows = np.flatnonzero(y > 0)
@@ -286,10 +289,16 @@ class Relaxation:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         values = self.pool.values.array
         delta = self.pool.delta + 2e-9 * float(np.abs(values).max())  # what is in doubt counts as covered
-        found: tuple[NDArray[np.float64], NDArray[np.float64]] = _core.probe(
-            weights, self.pool.supported, values[columns], mass, self.random, self.pool.epsilon, delta, tries
-        )
-        return found
+        hull, pool = self.pool.supported(self.run), self.pool
+        step = max(1, _PROBE_WORK // (tries * (len(hull) + len(columns)) * values.shape[1]))
+        found, covered = np.empty_like(weights), np.empty(len(weights))
+        for first in range(0, len(weights), step):
+            self.run.pause()
+            part = slice(first, first + step)
+            found[part], covered[part] = _core.probe(
+                weights[part], hull, values[columns], mass, self.random, pool.epsilon, delta, tries
+            )
+        return found, covered
 
     # ---- proof -----------------------------------------------------------------------------------------------------
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,12 +14,14 @@ from palm_opt.arguments import real
 from palm_opt.errors import ProblemError
 from palm_opt.result import Regret
 from palm_opt.solver.exact import game_exact
+from palm_opt.solver.run import parallel
 from palm_opt.tables.values import ValueMatrix
 
-__all__ = ["Separation", "regret", "separate"]
+__all__ = ["Separation", "check_tolerances", "matrix", "portfolio", "regret", "separate"]
 
-_CHUNKS = 4  # of the candidates that threads take one after the other
+_CHUNKS = 4  # at least, of the candidates that threads take one after the other
 _PARALLEL_WORK = 300_000  # candidates x members x rewards from which a second thread pays
+_CHUNK_WORK = 20_000_000  # of a chunk at most: a kernel at work hears nothing
 
 
 @dataclass(frozen=True)
@@ -42,20 +41,32 @@ class Separation:
     pivots: int
 
 
-def separate(targets: NDArray[np.float64], members: NDArray[np.float64], threads: int = 0) -> Separation:
-    """Solve the games of `targets`, shape (n, d), against `members`, shape (m, d)."""
+def separate(
+    targets: NDArray[np.float64],
+    members: NDArray[np.float64],
+    threads: int = 0,
+    pause: Callable[[], None] = lambda: None,
+) -> Separation:
+    """Solve the games of `targets`, shape (n, d), against `members`, shape (m, d).
+
+    `pause` is called now and then, also from other threads, and may raise to stop.
+    """
     n, d = targets.shape
-    size = float(np.abs(members).max())
+    size = max(float(np.abs(members).max()), float(np.abs(targets).max(initial=0.0)))
     if not 0.1 <= size <= 10:  # the kernel works at magnitude 1; a power of two scales without rounding
         unit = 2.0 ** min(1000, -round(math.log2(size or 1.0)))  # twice for denormal numbers
-        found = separate(targets * unit, members * unit, threads) if unit != 1 else _separate(targets, members)
+        found = separate(targets * unit, members * unit, threads, pause) if unit != 1 else _separate(targets, members)
         return Separation(found.regret / unit, found.weights, found.position, found.multiplier, found.pivots)
-    if n * d * len(members) < _PARALLEL_WORK:
+    work = n * d * len(members)
+    if work < _PARALLEL_WORK:
         return _separate(targets, members)
-    chunks = np.array_split(targets, min(_CHUNKS, n))  # the same for any number of threads: ties come out the same
-    workers = threads or os.cpu_count() or 1
-    run = map if workers == 1 else _threads(workers).map
-    parts = list(run(lambda chunk: _separate(chunk, members), chunks))
+
+    def part(chunk: NDArray[np.float64]) -> Separation:
+        pause()
+        return _separate(chunk, members)
+
+    chunks = max(_CHUNKS, work // _CHUNK_WORK)  # the same for any number of threads: ties come out the same
+    parts = parallel(part, np.array_split(targets, min(chunks, n)), threads)
     return Separation(
         np.concatenate([part.regret for part in parts]),
         np.concatenate([part.weights for part in parts]),
@@ -63,12 +74,6 @@ def separate(targets: NDArray[np.float64], members: NDArray[np.float64], threads
         np.concatenate([part.multiplier for part in parts]),
         sum(part.pivots for part in parts),
     )
-
-
-@cache
-def _threads(workers: int) -> ThreadPoolExecutor:
-    """Threads for kernels that release the GIL, started once."""
-    return ThreadPoolExecutor(workers, thread_name_prefix="palm_opt")
 
 
 def _separate(targets: NDArray[np.float64], members: NDArray[np.float64]) -> Separation:
@@ -88,7 +93,7 @@ def _separate(targets: NDArray[np.float64], members: NDArray[np.float64]) -> Sep
     return Separation(regret, weights, position, multiplier, pivots)
 
 
-def regret(values: ValueMatrix | ArrayLike, members: Iterable[str | int], epsilon: float = 0.0) -> Regret:
+def regret(values: ValueMatrix | ArrayLike, members: Iterable[str | int], *, epsilon: float = 0.0) -> Regret:
     """Regret of a portfolio against each candidate, as floats and without a certificate.
 
     Parameters
@@ -105,15 +110,26 @@ def regret(values: ValueMatrix | ArrayLike, members: Iterable[str | int], epsilo
     ------
     ProblemError : unknown or repeated members, epsilon out of range.
     """
-    pool = values if isinstance(values, ValueMatrix) else ValueMatrix(values)
-    rows = pool.indices(members)
-    if not rows:
-        raise ProblemError("members: expected at least one candidate")
+    pool = matrix(values)
+    rows = portfolio(pool, members)
     epsilon, _ = check_tolerances(epsilon, 0.0)
     games = separate(pool.array if epsilon == 0 else (1 - epsilon) * pool.array, pool.array[list(rows)])
     worst = int(games.regret.argmax())
     info = {"lps": pool.n, "pivots": games.pivots}
     return Regret(games.regret, games.weights, float(games.regret[worst]), games.weights[worst], info)
+
+
+def matrix(values: ValueMatrix | ArrayLike) -> ValueMatrix:
+    """The values, also of a plain array."""
+    return values if isinstance(values, ValueMatrix) else ValueMatrix(values)
+
+
+def portfolio(values: ValueMatrix, members: Iterable[str | int]) -> tuple[int, ...]:
+    """Rows of at least one member."""
+    rows = values.indices(members)
+    if not rows:
+        raise ProblemError("members: expected at least one candidate")
+    return rows
 
 
 def check_tolerances(epsilon: float, delta: float) -> tuple[float, float]:

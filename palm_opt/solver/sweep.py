@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.solver.cover import Pool
+from palm_opt.solver.cover import TINY, Pool
 from palm_opt.solver.exact import Weight
+from palm_opt.tables.decimals import rational
 
 __all__ = ["Sweep", "sweep"]
 
-_ERROR = 2e-14  # bound on rounding errors of products and sums, relative to the largest value: about 90 ulp
+_ERROR = 4e-14  # bound on errors of scaled values, products and sums, relative to the largest value
+_POINT = 1e-14  # of a difference of two scaled values, relative to the largest: both are right to 20 ulp
 _TURN = 4e-16  # of an orientation determinant, relative to its two products (Shewchuk 1997: 3.33e-16)
 
 Line = tuple[int, int]  #: values at t = 0 and t = 1, as integers over the pool's denominator
@@ -43,13 +46,16 @@ class Sweep(NamedTuple):
     y: list[Fraction] | None
 
 
-def sweep(pool: Pool) -> Sweep:
-    """The cheapest portfolio of a pool with one or two rewards, in O(n log n). Raises ValueError for more rewards."""
+def sweep(pool: Pool, pause: Callable[[], None] = lambda: None) -> Sweep:
+    """The cheapest portfolio of a pool with one or two rewards, in O(n log n). Raises ValueError for more rewards.
+
+    `pause` is called now and then, and may raise to stop.
+    """
     if pool.values.d > 2:
         raise ValueError(f"sweep: expected one or two rewards, got {pool.values.d}")
     if pool.values.d == 1:
         return _single(pool)
-    ends = _Ends(pool)
+    ends = _Ends(pool, pause)
     left, right, count = ends.ranks()
     n = len(ends.rows) + 1
     price, unit = _prices(pool, ends.rows, n)
@@ -69,7 +75,7 @@ def sweep(pool: Pool) -> Sweep:
 def _prices(pool: Pool, rows: NDArray[np.int64], n: int) -> tuple[list[int], int]:
     """Costs as integers: (price, unit), price = cost * unit * n + 1; the last place counts members, to break ties."""
     different, which = np.unique(pool.values.costs[rows], return_inverse=True)
-    exact = [Fraction(cost) for cost in different.tolist()]
+    exact = [rational(cost) for cost in different.tolist()]
     unit = math.lcm(*(cost.denominator for cost in exact))
     prices = [int(cost * unit) * n + 1 for cost in exact]
     price = [prices[k] for k in which.tolist()]
@@ -87,7 +93,7 @@ def _single(pool: Pool) -> Sweep:
     if not covering:
         return Sweep(None, [(1,)], None)
     chosen = min(covering, key=lambda i: pool.values.costs[i])
-    cost = Fraction(float(pool.values.costs[chosen]))
+    cost = rational(pool.values.costs[chosen])
     return Sweep(tuple(sorted({*pool.required, chosen})), [(1,)] if cost else [], [cost] if cost else [])
 
 
@@ -191,21 +197,21 @@ def _weight(t: Fraction) -> Weight:
 class _Ends:
     """The intervals of the selectable candidates that cover anything: one a row of `rows`."""
 
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
+    def __init__(self, pool: Pool, pause: Callable[[], None]) -> None:
+        self.pool, self.pause = pool, pause
         self._unit = math.lcm(pool.exact.keep.denominator, pool.exact.delta.denominator)
         self._keep = int(pool.exact.keep * self._unit)
         self._allowance = int(pool.exact.delta * self._unit) * pool.exact.denominator
-        hull = _hull(pool)
+        hull = _hull(pool, pause)
         ascending = [self._line(i) for i in hull]
         self._hulls = {True: ascending, False: [(b, a) for a, b in reversed(ascending)]}
         self._known: dict[tuple[int, bool], Fraction] = {}
         values, keep = pool.values.array, 1 - pool.epsilon
         size = float(np.abs(values).max())
         delta = min(pool.delta, 4 * size)  # from 2 * size on everything is covered
+        error = _ERROR * (size + delta) + TINY
         if size < 1e-200:  # a power of two scales without rounding, away from the denormal numbers
-            values, size, delta = values * 2.0**1000, size * 2.0**1000, delta * 2.0**1000
-        error = _ERROR * (size + delta)
+            values, delta, error = values * 2.0**1000, delta * 2.0**1000, error * 2.0**1000
         ends = {
             True: _last_floats(values[hull], values[pool.columns], keep, delta, error),
             False: _last_floats(values[hull[::-1], ::-1], values[pool.columns, ::-1], keep, delta, error),
@@ -232,6 +238,7 @@ class _Ends:
         return end
 
     def _find(self, j: int, right: bool) -> Fraction | None:
+        self.pause()
         a, b = self._line(int(self.rows[j]))
         guess = int(self._ends[right].piece[j])
         if right:
@@ -325,19 +332,24 @@ def _top(hull: list[Line], numerator: int, denominator: int, h: int) -> int:
     return low
 
 
-def _hull(pool: Pool) -> list[int]:
+def _hull(pool: Pool, pause: Callable[[], None]) -> list[int]:
     """The rows that are best for some weight, strictly convex, from t = 0 to t = 1 (monotone chain, Andrew 1979)."""
-    points = pool.values.raw[pool.front] * pool.values.signs  # exact scaling keeps orientations
-    order = np.lexsort([points[:, 1], -points[:, 0]])
+    points = pool.values.array[pool.front]
+    order = np.argsort(-pool.numbers[pool.front, 0], kind="stable")
     rows = pool.front[order].tolist()
     x, y = points[order, 0].tolist(), points[order, 1].tolist()
+    wrong_x, wrong_y = (_POINT * np.abs(points).max(axis=0) + 1e-322).tolist()
     chain: list[int] = []
     for p in range(len(rows)):
+        if p % 256 == 0:
+            pause()
         while len(chain) > 1:
             a, b = chain[-2], chain[-1]
-            one, two = (x[b] - x[a]) * (y[p] - y[a]), (y[b] - y[a]) * (x[p] - x[a])
+            right, far, up, high = x[b] - x[a], x[p] - x[a], y[b] - y[a], y[p] - y[a]
+            one, two = right * high, up * far
             turn, size = one - two, abs(one) + abs(two)
-            if not (abs(turn) > _TURN * size and size > 1e-280):  # also where something overflowed
+            doubt = wrong_x * (abs(high) + abs(up)) + wrong_y * (abs(right) + abs(far)) + wrong_x * wrong_y
+            if not (abs(turn) > _TURN * size + doubt and size > 1e-280):  # also where something overflowed
                 turn = _turn(*(pool.exact.row(rows[k]) for k in (a, b, p)))
             if turn > 0:
                 break

@@ -69,7 +69,7 @@ class Tree:
         before, pricings = -math.inf, 0
         while True:
             point = relaxation.solve()
-            if point.value >= need:
+            if point.value >= need or not len(relaxation.candidates()):
                 bound, leaf = relaxation.leaf(point, target)
                 if bound >= target:
                     self._done.append(leaf)
@@ -93,6 +93,8 @@ class Tree:
         distance = np.minimum(point.x, 1 - point.x)
         order = np.lexsort((-point.x, -distance.round(9)))  # where all shares are whole, one that is 1
         able = [j for j in order.tolist() if int(point.columns[j]) not in decided]
+        if not able:  # floats cannot tell what the costs of the others are worth
+            return int(self.relaxation.candidates()[0])
         tried = [j for j in able[:_TRIED] if distance[j] > _MARGIN] or able[:1]
         if len(tried) == 1:
             return int(point.columns[tried[0]])

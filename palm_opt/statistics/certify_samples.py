@@ -12,11 +12,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from palm_opt import checker
 from palm_opt._version import __version__
 from palm_opt.arguments import integer, items, real, refusal
-from palm_opt.checker import certificate as checker
 from palm_opt.errors import InvalidCertificate, ProblemError
-from palm_opt.result import Certificate, Settings
+from palm_opt.result import Certificate, Result, Settings, Stop
 from palm_opt.solver.separation import check_tolerances
 from palm_opt.solver.solve import solve
 from palm_opt.statistics import confidence
@@ -93,6 +93,7 @@ class CertifiedSamples:
 def certify_samples(
     samples: Samples,
     members: Iterable[str | int] | None = None,
+    *,
     epsilon: float = 0.0,
     max_size: int | None = None,
     alpha: float = 0.05,
@@ -102,7 +103,7 @@ def certify_samples(
     look: int | None = None,
     ledger: Ledger | None = None,
     simultaneous: bool = False,
-    settings: Settings | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
 ) -> CertifiedSamples:
     """The least delta that a portfolio keeps at every weight, with probability at least 1 - alpha over the prompts.
 
@@ -139,7 +140,7 @@ def certify_samples(
             raise ProblemError("max_size: expected no members beside it: they have a size")
     look = None if look is None else integer("look", look)
     epsilon, _ = check_tolerances(epsilon, 0.0)
-    settings = Settings(seed=integer("seed", seed)) if settings is None else Settings.of(settings)
+    settings = Settings.of(settings, seed=integer("seed", seed) if settings is None else None)
     if ledger is not None and not isinstance(ledger, Ledger):
         raise refusal("ledger", "a palm_opt.Ledger", ledger)
     if isinstance(split, numbers.Real):
@@ -169,7 +170,7 @@ def certify_samples(
     )
     plan = _Plan(samples, sample, chosen, terms, counted)
     if isinstance(rule, float):
-        return plan.certify(samples.unit_means(certifies), {"seed": int(seed), "selection": rule.hex()})
+        return plan.certify(samples.unit_means(certifies), {"seed": int(seed), "selection": repr(rule)})
     return plan.certify(samples.unit_means(certifies), {"clusters": units})
 
 
@@ -203,12 +204,14 @@ def _choose(
     """Members, by the exact solver on the selection half."""
     values = ValueMatrix(sample.mean(axis=0), names=samples.names, rewards=samples.rewards)
     if max_size is not None:
-        found = solve(values, terms.epsilon, max_size=min(max_size, values.n), vary="delta", settings=settings)
+        found = solve(values, epsilon=terms.epsilon, max_size=min(max_size, values.n), settings=settings)
+        _go_on(found)
     else:
         price = terms.price(terms.level(0, values.n * values.d))
         noise = price * float(np.median(sample.std(axis=0, ddof=1)))
         for _ in range(2):  # the noise depends on the members, which depend on the noise
-            found = solve(values, terms.epsilon, noise, settings=settings)
+            found = solve(values, epsilon=terms.epsilon, delta=noise, settings=settings)
+            _go_on(found)
             if not found.indices:
                 break
             expected = hedged(sample, found.indices, terms.keep, price).expected.max()
@@ -218,6 +221,12 @@ def _choose(
             f"certify_samples: no portfolio on the selection prompts: {found.message}; give members, or epsilon=0"
         )
     return found.indices
+
+
+def _go_on(found: Result) -> None:
+    """Ctrl-C ends the choice of members, and with it everything."""
+    if found.stop is Stop.INTERRUPTED:
+        raise KeyboardInterrupt
 
 
 class _Plan:
@@ -303,16 +312,16 @@ class _Plan:
         document = Certificate(
             {
                 "format": "palm_opt certificate",
-                "version": 1,
+                "version": 2,
                 "kind": "statistical",
                 "sha256": samples.sha256,
                 "subject": samples.subject(),
                 "scale": samples.scale,
-                "ranges": [[low.hex(), high.hex()] for low, high in samples.ranges],
+                "ranges": [[repr(low), repr(high)] for low, high in samples.ranges],
                 "objective": "reward",
-                "epsilon": self.terms.epsilon.hex(),
-                "delta": (0.0).hex(),
-                "alpha": self.terms.alpha.hex(),
+                "epsilon": repr(self.terms.epsilon),
+                "delta": "0.0",
+                "alpha": repr(self.terms.alpha),
                 "method": self.terms.method,
                 "look": self.look,
                 "simultaneous": self.terms.simultaneous,
@@ -328,7 +337,7 @@ class _Plan:
         hair = _HAIR * float((samples.high - samples.low).max())
         delta = 0.0 if loss <= 0 else loss + hair
         for _ in range(8):
-            document["delta"] = delta.hex()
+            document["delta"] = repr(delta)
             try:
                 checker.check(document, samples.problem())
             except InvalidCertificate as error:

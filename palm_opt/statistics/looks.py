@@ -6,11 +6,12 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from palm_opt.errors import ProblemError
-from palm_opt.storage import read_bytes, write_json
+from palm_opt.storage import locked, read_bytes, write_json
 
 __all__ = ["Ledger", "level_of_look"]
 
@@ -40,16 +41,21 @@ class Ledger:
 
     Parameters
     ----------
-    path : a JSON file that is read if it exists and rewritten before each new look is taken, so that a look counts
-        even if the program dies on it; None keeps the ledger in memory. One ledger for one set of prompts: it knows
-        them by name.
+    path : a JSON file that is read again, under a lock (PATH.lock), and rewritten before each new look is taken: a look
+        counts even if the program dies on it, and for all who have the file open; None keeps the ledger in memory. One
+        ledger for one set of prompts: it knows them by name.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = None if path is None else Path(path)
         self.looks: list[dict[str, Any]] = []
+        self._read_again()
+
+    def _read_again(self) -> None:
         if self.path is not None and self.path.exists():
             self.looks = _read(self.path)
+        elif self.path is not None and self.looks:
+            raise ProblemError(f"{self.path}: removed, with looks that were taken; put it back")
 
     def open(self, names: Iterable[str], claim: str, look: int | None, undeclared: bool = False) -> int:
         """Record a look at the named prompts or clusters before it is taken, and return its number.
@@ -63,28 +69,34 @@ class Ledger:
         """
         units = sorted(hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16] for name in names)
         digest = hashlib.sha256(claim.encode("utf-8", "surrogatepass")).hexdigest()
-        known = set(units)
-        before = [entry for entry in self.looks if not known.isdisjoint(entry["units"])]
-        for entry in before:
-            if entry["claim"] == digest and look in (None, entry["look"]):
-                return int(entry["look"])
-        last = max((entry["look"] for entry in before), default=None)
-        if look is None:
-            look = 1 if last is None else last + 1
-        if last == 0 or (last is not None and look <= last):
-            if last == 0 and undeclared:
-                warnings.warn(_UNDECLARED, stacklevel=3)
-                return 0
-            done = "were opened once and for all (look 0)" if last == 0 else f"had look {last}"
-            raise ProblemError(
-                f"look: some of these certification prompts {done}; count the looks from the first one on (look=1, 2,"
-                " ..., or a ledger), each greater than the last, or certify on other prompts"
-            )
-        self.looks.append({"look": look, "claim": digest, "units": units})
-        if self.path is not None:
-            document = {"format": _FORMAT, "version": 1, "looks": self.looks, "sha256": _sha256(self.looks)}
-            write_json(self.path, document, compact=True)
-        return look
+        with ExitStack() as stack:
+            if self.path is not None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(f"{self.path}.lock"))
+                self._read_again()
+            known = set(units)
+            before = [entry for entry in self.looks if not known.isdisjoint(entry["units"])]
+            for entry in before:
+                if entry["claim"] == digest and look in (None, entry["look"]):
+                    return int(entry["look"])
+            last = max((entry["look"] for entry in before), default=None)
+            if look is None:
+                look = 1 if last is None else last + 1
+            if last == 0 or (last is not None and look <= last):
+                if last == 0 and undeclared:
+                    warnings.warn(_UNDECLARED, stacklevel=3)
+                    return 0
+                done = "were opened once and for all (look 0)" if last == 0 else f"had look {last}"
+                raise ProblemError(
+                    f"look: some of these certification prompts {done}; count the looks from the first one on (look=1,"
+                    " 2, ..., or a ledger), each greater than the last, or certify on other prompts"
+                )
+            looks = [*self.looks, {"look": look, "claim": digest, "units": units}]
+            if self.path is not None:
+                document = {"format": _FORMAT, "version": 1, "looks": looks, "sha256": _sha256(looks)}
+                write_json(self.path, document, compact=True)
+            self.looks = looks
+            return look
 
 
 def _sha256(looks: list[dict[str, Any]]) -> str:

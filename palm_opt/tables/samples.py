@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from palm_opt import checker
 from palm_opt.arguments import integer, items, refusal, repeated
-from palm_opt.checker import certificate
 from palm_opt.errors import ProblemError
 from palm_opt.tables import grammar
 from palm_opt.tables import samples_files as files
+from palm_opt.tables.decimals import rational
 from palm_opt.tables.reading import File, Format, brief
 from palm_opt.tables.samples_files import Ranges
 from palm_opt.tables.values import ValueMatrix
@@ -218,8 +218,8 @@ class Samples:
         return ValueMatrix(self.unit_means(chosen).mean(axis=0), names=self.names, rewards=self.rewards)
 
     @cached_property
-    def _subject(self) -> certificate.Samples:
-        return certificate.Samples(
+    def _subject(self) -> checker.Samples:
+        return checker.Samples(
             rewards=list(self.rewards),
             candidates=list(self.names),
             prompts=list(self.prompts),
@@ -229,7 +229,7 @@ class Samples:
             candidate_of=self.candidate_of.tolist(),
         )
 
-    def problem(self) -> certificate.Samples:
+    def problem(self) -> checker.Samples:
         """The samples as the certificate checker sees them."""
         return self._subject
 
@@ -322,7 +322,7 @@ class Samples:
 def _selects(names: Sequence[str], share: float, seed: int) -> NDArray[np.bool_]:
     """Which units choose: the first 64 bits of a hash of seed and name are below `share` of their range."""
     head = b"palm_opt split 1\n" + str(seed).encode() + b"\n"
-    limit = Fraction(share) * 2**64
+    limit = rational(share) * 2**64
     return np.array(
         [
             int.from_bytes(hashlib.sha256(head + name.encode("utf-8", "surrogatepass")).digest()[:8], "big") < limit

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from palm_opt import checker
 from palm_opt.arguments import items
-from palm_opt.checker import certificate
 from palm_opt.errors import ProblemError
+from palm_opt.tables import scales
 from palm_opt.tables.grammar import array
 from palm_opt.tables.reading import File, Format
+from palm_opt.tables.scales import Scale
 from palm_opt.tables.scores_files import Arrays, Columns, Rows, Source, read_arrays, read_long
-from palm_opt.tables.values import Scale, _check_labels, _scale
+from palm_opt.tables.values import _check_labels
 from palm_opt.tables.writing import csv_lines
 
 __all__ = ["Block", "RewardTable"]
@@ -54,9 +56,9 @@ class RewardTable:
         1 / n, as independent samples of the reference do (repeated responses must stay: they are what gives a likely
         response its weight).
     prompts, responses : names of the prompts, and of the responses (the same of all prompts); by default numbers.
-    scale : "none"; "minmax" (each reward to [0, 1] over the whole table, a constant one to 0); (low, high), or one
-        such pair a reward, in its own units before negation: low maps to 0 and high to 1 (negated: high to 0). Rewards
-        are scaled before any KL is subtracted, so beta and delta are in these units. Nothing is clipped.
+    scale : one for all rewards, or a list with one per reward: "none"; "minmax" (to [0, 1] over the whole table, a
+        constant reward to 0); (low, high) in its own units before negation: low maps to 0 and high to 1 (negated: high
+        to 0). Rewards are scaled before any KL is subtracted, so beta and delta are in these units. Nothing is clipped.
 
     Attributes
     ----------
@@ -158,15 +160,20 @@ class RewardTable:
         if self.responses is not None and (self.counts != len(self.responses)).any():
             raise ProblemError(f"responses: expected {int(self.counts.max())} names, got {len(self.responses)}")
         self.signs = np.array([-1.0 if name.startswith("-") else 1.0 for name in self.rewards])
-        self.scale = self._resolve(_scale(scale, d))
+        self.scale = self._resolve(scales.declared(scale, d))
         if not np.isfinite(self.largest):
-            raise ProblemError(f"scale: the range {self.scale!r} is too narrow for these rewards: they overflow")
+            shown = scales.show(self.scale)
+            raise ProblemError(f"scale: the range {shown} is too narrow for these rewards: they overflow")
 
-    def _resolve(self, scale: str | tuple[tuple[float, float], ...]) -> str | tuple[tuple[float, float], ...]:
-        if scale == "minmax":
-            ends = zip(self._low.tolist(), self._high.tolist(), self.signs.tolist(), strict=True)
-            return tuple((low, high) if low < high else _around(low, sign) for low, high, sign in ends)
-        return scale
+    def _resolve(self, entries: tuple[scales.Entry, ...]) -> tuple[scales.Entry, ...]:
+        """The scale with the ends of "minmax" in place of the word: a certificate of scores holds ranges."""
+        if "log" in entries:
+            raise ProblemError("scale: 'log' is for tables of values; scores have 'none', 'minmax' or (low, high)")
+        ends = zip(entries, self._low.tolist(), self._high.tolist(), self.signs.tolist(), strict=True)
+        return tuple(
+            entry if entry != "minmax" else (low, high) if low < high else _around(low, sign)
+            for entry, low, high, sign in ends
+        )
 
     @property
     def d(self) -> int:
@@ -201,7 +208,7 @@ class RewardTable:
     def __repr__(self) -> str:
         return (
             f"RewardTable({len(self.counts)} prompts, {self.rows} responses, {self.d} rewards: "
-            f"{', '.join(self.rewards)}; scale={self.scale!r})"
+            f"{', '.join(self.rewards)}; scale={scales.show(self.scale)})"
         )
 
     def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Block]:
@@ -217,17 +224,17 @@ class RewardTable:
         """Scores (rows, d) and log weights as in the file, block by block."""
         yield from self._rows.slices(self._bounds(rows))
 
-    def problem(self) -> certificate.Scores:
+    def problem(self) -> checker.Scores:
         """The scores as the certificate checker sees them: all in memory."""
         parts = list(self.raw())
         values = np.concatenate([np.asarray(scores, dtype=np.float64) for scores, _ in parts])
         weights = [w for _, w in parts if w is not None]
-        return certificate.Scores(
+        return checker.Scores(
             rewards=list(self.rewards),
             counts=self.counts.tolist(),
             values=np.ascontiguousarray(values).data,
             log_weights=np.concatenate(weights).tolist() if weights else None,
-            scale=self.scale if isinstance(self.scale, str) else list(self.scale),
+            scale=list(self.scale),
         )
 
     def subject(self) -> dict[str, Any]:
@@ -273,9 +280,10 @@ class RewardTable:
     def _scaled(self, scores: NDArray[Any]) -> NDArray[np.float64]:
         """Rewards of some rows after sign and scale."""
         numbers = np.asarray(scores, dtype=np.float64)
-        if isinstance(self.scale, str):
+        if set(self.scale) == {"none"}:
             return numbers if (self.signs > 0).all() else numbers * self.signs
-        low, high = np.array(self.scale).T
+        none = [(0.0, 1.0) if sign > 0 else (-1.0, 0.0) for sign in self.signs]
+        low, high = np.array([a if b == "none" else b for a, b in zip(none, self.scale, strict=True)]).T
         width = high / 2 - low / 2  # halves: high - low may overflow
         zero = np.where(self.signs > 0, low, high) / 2
         with np.errstate(over="ignore", invalid="ignore"):  # refused when the table is made

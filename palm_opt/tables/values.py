@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from palm_opt import arguments
-from palm_opt.checker import certificate
+from palm_opt import arguments, checker
 from palm_opt.errors import ProblemError
-from palm_opt.tables import grammar
+from palm_opt.tables import grammar, scales
 from palm_opt.tables.candidates import Candidates, frame_candidates, read_candidates
+from palm_opt.tables.decimals import rational
 from palm_opt.tables.reading import File, Format
+from palm_opt.tables.scales import Scale
 from palm_opt.tables.writing import csv_lines
 
 __all__ = ["Scale", "ValueMatrix"]
 
-Scale = str | tuple[float, float] | Sequence[tuple[float, float]]
-
 _MODERATE = 1e301  # of the scaled values in size: their sums and differences must not overflow
+_DEAREST = 1e12  # cost: solvers add costs up as floats
 
 
 class ValueMatrix:
@@ -36,14 +36,16 @@ class ValueMatrix:
     names : n distinct non-empty names; by default "0", "1", ...
     rewards : d distinct names; by default "r1", "r2", ... A leading "-" negates the column: "-latency".
     costs : n finite costs >= 0, by default 1 each.
-    scale : "none"; "minmax" (each column to [0, 1] over all rows, a constant column to 0); (low, high), or one such
-        pair per reward, in the column's own units before negation: low maps to 0 and high to 1 (a negated column:
-        high to 0 and low to 1). Scaling is defined in exact arithmetic on the float64 numbers given.
+    scale : one for all rewards, or a list with one per reward: "none"; "minmax" (the column to [0, 1] over all rows, a
+        constant column to 0); "log" (the same of its logarithms, for prices and sizes; numbers > 0); (low, high) in
+        the column's own units before negation: low maps to 0 and high to 1 (a negated column: high to 0 and low to 1).
+        Scaling is defined in exact arithmetic on the numbers as written: the shortest decimal of each float64.
 
     Attributes
     ----------
-    array : (n, d) float64, scaled, higher is better; each entry within a few ulp of its exact value.
-    raw : (n, d) float64 as given.
+    array : (n, d) float64, scaled, higher is better; each entry within a few ulp of the largest of its column.
+    raw : (n, d) float64 as given. scale : d entries, one per reward.
+    columns : the d rewards on their scales, exactly.
     plain : whether a checker reads the same numbers from the file that was read, as it stands; else from `to_csv`.
 
     Raises
@@ -70,9 +72,12 @@ class ValueMatrix:
             raise ProblemError("rewards: '-' negates a column and needs its name, like '-latency'")
         _check_labels("rewards without their signs", [name.removeprefix("-") for name in self.rewards], d, "reward")
         self.costs = _costs(costs, n)
-        self.scale: str | tuple[tuple[float, float], ...] = _scale(scale, d)
-        self.signs = np.array([-1.0 if name.startswith("-") else 1.0 for name in self.rewards])
-        self.array = self._scaled()
+        self.scale = scales.declared(scale, d)
+        self.columns = [
+            scales.column(self.raw[:, k], entry, name.startswith("-"), name.removeprefix("-"))
+            for k, (entry, name) in enumerate(zip(self.scale, self.rewards, strict=True))
+        ]
+        self.array = _moderate(self.scale, np.column_stack([column.floats() for column in self.columns]))
         self.raw.flags.writeable = self.array.flags.writeable = self.costs.flags.writeable = False
 
     @classmethod
@@ -150,7 +155,8 @@ class ValueMatrix:
         return bool(np.all(self.costs == 1))
 
     def __repr__(self) -> str:
-        return f"ValueMatrix({self.n} candidates x {self.d} rewards: {', '.join(self.rewards)}; scale={self.scale!r})"
+        rewards = f"{self.d} rewards: {', '.join(self.rewards)}"
+        return f"ValueMatrix({self.n} candidates x {rewards}; scale={scales.show(self.scale)})"
 
     def index(self, item: str | int) -> int:
         """Row of a candidate: a str is a name, an int a row index."""
@@ -176,36 +182,19 @@ class ValueMatrix:
 
     def exact(self, i: int) -> list[Fraction]:
         """The exact scaled value vector of row i."""
-        row = [Fraction(float(x)) for x in self.raw[i]]
-        return [(x - offset) * factor for x, (offset, factor) in zip(row, self.exact_scale, strict=True)]
+        return [(rational(c.numbers[i]) - c.offset) * c.factor for c in self.columns]
 
     @cached_property
-    def exact_scale(self) -> list[tuple[Fraction, Fraction]]:
-        """(offset, factor) per reward: the exact value is (raw - offset) * factor."""
-        result = []
-        for k, sign in enumerate(self.signs):
-            low, high = self._bounds(k)
-            if low is None or high is None:
-                result.append((Fraction(0), Fraction(int(sign))))
-            elif low == high:
-                result.append((Fraction(0), Fraction(0)))
-            else:
-                width = Fraction(high) - Fraction(low)
-                offset = Fraction(low) if sign > 0 else Fraction(high)
-                result.append((offset, int(sign) / width))
-        return result
-
-    @cached_property
-    def _problem(self) -> certificate.Problem:
-        return certificate.Problem(
+    def _problem(self) -> checker.Problem:
+        return checker.Problem(
             names=list(self.names),
             rewards=list(self.rewards),
             values=self.raw.data,
             costs=None if self.cost_column is None else self.costs.tolist(),
-            scale=self.scale if isinstance(self.scale, str) else [(low, high) for low, high in self.scale],
+            scale=list(self.scale),
         )
 
-    def problem(self) -> certificate.Problem:
+    def problem(self) -> checker.Problem:
         """The canonical problem as the certificate checker sees it."""
         return self._problem
 
@@ -242,28 +231,6 @@ class ValueMatrix:
     def _rows(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.names)}
 
-    def _bounds(self, k: int) -> tuple[float | None, float | None]:
-        if self.scale == "none":
-            return None, None
-        if isinstance(self.scale, str):
-            return float(self.raw[:, k].min()), float(self.raw[:, k].max())
-        low, high = self.scale[k]
-        return float(low), float(high)
-
-    def _scaled(self) -> NDArray[np.float64]:
-        if self.scale == "none":
-            return _moderate("values", np.ascontiguousarray(self.raw * self.signs + 0.0))
-        result = np.zeros_like(self.raw)
-        for k, sign in enumerate(self.signs):
-            low, high = self._bounds(k)
-            assert low is not None and high is not None
-            if low < high:
-                unit = 1.0 if np.isfinite(high - low) else 0.5  # halved where high - low overflows
-                column, start, end = self.raw[:, k] * unit, low * unit, high * unit
-                with np.errstate(over="ignore"):  # refused below
-                    result[:, k] = ((column - start) if sign > 0 else (end - column)) / (end - start)
-        return _moderate(f"scale: the range {self.scale!r} is too narrow for these values", result)
-
 
 def _matrix(array: ArrayLike) -> NDArray[np.float64]:
     raw = np.array(grammar.array("values", array, "an (n, d) array of numbers"), dtype=np.float64, order="C", copy=True)
@@ -275,10 +242,11 @@ def _matrix(array: ArrayLike) -> NDArray[np.float64]:
     return raw
 
 
-def _moderate(what: str, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+def _moderate(scale: Sequence[scales.Entry], scaled: NDArray[np.float64]) -> NDArray[np.float64]:
     """Refuse scaled values whose sums and differences would overflow."""
     largest = float(np.abs(scaled).max())
     if not largest <= _MODERATE:
+        what = "values" if set(scale) == {"none"} else f"scale: {scales.show(scale)} is too narrow for these values"
         raise ProblemError(
             f"{what}: {largest:g} in size, expected at most {_MODERATE:g}: sums would overflow; choose another scale"
         )
@@ -313,24 +281,6 @@ def _costs(costs: ArrayLike | None, n: int) -> NDArray[np.float64]:
         raise ProblemError(f"costs: expected shape ({n},), one per candidate, got {result.shape}")
     for i in np.flatnonzero(~(np.isfinite(result) & (result >= 0)))[:1]:
         raise ProblemError(f"costs: entry {i} is {result[i]}, expected a finite number >= 0")
+    for i in np.flatnonzero(result > _DEAREST)[:1]:
+        raise ProblemError(f"costs: entry {i} is {result[i]}, expected at most {_DEAREST:g}; choose a larger unit")
     return result
-
-
-def _scale(scale: Scale, d: int) -> str | tuple[tuple[float, float], ...]:
-    if isinstance(scale, str):
-        if scale in ("none", "minmax"):
-            return scale
-        raise ProblemError(f"scale: expected 'none', 'minmax', (low, high) or one pair per reward, got {scale!r}")
-    try:
-        pairs: tuple[Any, ...] = tuple(scale)
-        if len(pairs) == 2 and all(np.ndim(x) == 0 for x in pairs):
-            pairs = (pairs,) * d
-        result = tuple((float(low), float(high)) for low, high in pairs)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise arguments.refusal("scale", "(low, high) or one pair per reward", scale) from error
-    if len(result) != d:
-        raise ProblemError(f"scale: expected one (low, high) or {d} of them, got {len(result)}")
-    for low, high in result:
-        if not (np.isfinite(low) and np.isfinite(high) and low < high):
-            raise ProblemError(f"scale: expected finite low < high, got ({low}, {high})")
-    return tuple((low + 0.0, high + 0.0) for low, high in result)

@@ -39,5 +39,8 @@ def read_weights(source: Any, rewards: Sequence[str], normalise: bool = True) ->
     for i in np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)).all(axis=1) | ~weights.any(axis=1))[:1].tolist():
         at = where if place is None else place(i)
         raise ProblemError(f"{at}: weight {i} is {weights[i].tolist()}, expected numbers >= 0, not all 0")
-    total = weights.sum(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        total = weights.sum(axis=1, keepdims=True)
+    for i in np.flatnonzero(np.isinf(total))[:1].tolist():
+        raise ProblemError(f"{where}, row {i}: too large to be summed")
     return np.where(normalise & (np.abs(total - 1) > 1e-12), weights / total, weights) + 0.0

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import palm_opt as palm
-from palm_opt.solver.backends import Budget, load
+from palm_opt.solver.backends import load
 from palm_opt.solver.cover import Cover
+from palm_opt.solver.run import Run
 
 BACKENDS = palm.backends()
 COMPLETE = [name for name in BACKENDS if name != "greedy"]
@@ -43,7 +44,7 @@ def least(cover):
 @given(case=covers())
 def test_covers_against_brute_force(backend, case):
     cover, start = case
-    answer = load(backend)(cover, start, Budget())
+    answer = load(backend)(cover, start, Run())
     best = least(cover)
     if best is None:
         assert answer.columns is None
@@ -65,8 +66,8 @@ def hard(size=220, seed=0):
 
 @pytest.mark.parametrize("backend", INTERRUPTIBLE)
 def test_cancelled_from_another_thread(backend):
-    cover, budget = hard(), Budget(deadline=time.monotonic() + 240)
-    start = load("greedy")(cover, (), Budget()).columns
+    cover, budget = hard(), Run(deadline=time.monotonic() + 240)
+    start = load("greedy")(cover, (), Run()).columns
     timer = threading.Timer(1.0, budget.cancel)
     timer.start()
     answer = load(backend)(cover, start, budget)
@@ -80,15 +81,15 @@ def test_cancelled_from_another_thread(backend):
 @pytest.mark.parametrize("backend", ["highs", "cpsat"])
 def test_a_start_is_never_lost(backend):
     cover = hard()
-    best = load(backend)(cover, (), Budget(deadline=time.monotonic() + 3, threads=1)).columns
-    again = load(backend)(cover, best, Budget(deadline=time.monotonic() + 1, threads=1))
+    best = load(backend)(cover, (), Run(settings=palm.Settings(threads=1), deadline=time.monotonic() + 3)).columns
+    again = load(backend)(cover, best, Run(settings=palm.Settings(threads=1), deadline=time.monotonic() + 1))
     assert again.columns is None or cover.cost(again.columns) <= cover.cost(best)
 
 
 @pytest.mark.parametrize("backend", COMPLETE)
 def test_a_passed_deadline_is_no_error(backend):
     cover = hard()
-    answer = load(backend)(cover, (), Budget(deadline=time.monotonic() - 1))
+    answer = load(backend)(cover, (), Run(deadline=time.monotonic() - 1))
     assert not answer.optimal
 
 
@@ -96,5 +97,6 @@ def test_a_passed_deadline_is_no_error(backend):
 def test_any_number_of_threads_one_after_the_other(backend):
     """HiGHS refuses another number of threads than that of the first solve in a thread: it is reset in between."""
     values = palm.ValueMatrix(np.random.default_rng(3).random((60, 3)))
-    results = [palm.solve(values, 0.02, 0.0, backend=backend, settings=palm.Settings(threads=k)) for k in (1, 2, 3, 1)]
+    promise = {"epsilon": 0.02, "delta": 0.0, "backend": backend}
+    results = [palm.solve(values, **promise, settings={"threads": k}) for k in (1, 2, 3, 1)]
     assert {(r.status, r.lower_bound) for r in results} == {(results[0].status, results[0].lower_bound)}

@@ -32,7 +32,7 @@ def problems(draw):
 @given(problem=problems())
 def test_backends_agree_with_brute_force(backend, problem):
     values, epsilon, delta, require, forbid = problem
-    result = palm.solve(values, epsilon, delta, backend=backend, require=require, forbid=forbid)
+    result = palm.solve(values, epsilon=epsilon, delta=delta, backend=backend, require=require, forbid=forbid)
     verify_result(result, values)
     best = brute_force(values, epsilon, delta, require, forbid)
     if best is None:

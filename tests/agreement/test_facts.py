@@ -27,7 +27,7 @@ EPSILON, DELTA = st.sampled_from([0.0, 0.0625, 0.25]), st.sampled_from([0.0, 0.0
 def cost(array, costs, epsilon, delta, backend, **options):
     """The least cost, infinite if there is no portfolio; proved."""
     values = palm.ValueMatrix(array, costs=costs)
-    result = palm.solve(values, epsilon, delta, backend=backend, **options)
+    result = palm.solve(values, epsilon=epsilon, delta=delta, backend=backend, **options)
     verify_result(result, values)
     assert result.status in (palm.Status.OPTIMAL, palm.Status.INFEASIBLE)
     return result.cost

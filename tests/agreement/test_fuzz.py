@@ -90,7 +90,9 @@ def test_every_backend_against_enumeration(data):
     for backend in palm.backends():
         chosen = data.draw(options(values.n))
         note(f"{backend} {chosen}")
-        result = palm.solve(values, epsilon, delta, backend=backend, require=require, forbid=forbid, **chosen)
+        result = palm.solve(
+            values, epsilon=epsilon, delta=delta, backend=backend, require=require, forbid=forbid, **chosen
+        )
         verify_result(result, values)
         if best is None:
             assert result.status is palm.Status.INFEASIBLE and result.stop is palm.Stop.PROVED
@@ -120,7 +122,7 @@ def optimum(model):
 @given(problems(7))
 def test_models_for_other_solvers_agree(problem):
     values, epsilon, delta, require, forbid = problem
-    result = palm.solve(values, epsilon, delta, require=require, forbid=forbid)
+    result = palm.solve(values, epsilon=epsilon, delta=delta, require=require, forbid=forbid)
     options = {"epsilon": epsilon, "delta": delta, "require": require, "forbid": forbid}
     pool = Pool(values, epsilon, delta, require, forbid)
     if not len(pool.columns):

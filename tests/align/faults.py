@@ -15,26 +15,27 @@ import contextlib
 import errno
 import hashlib
 import importlib
+import json
 import os
 import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from palm_opt.align import Portfolio, publish
+from palm_opt import checker
+from palm_opt.align import Portfolio, load_recipe, publish
 from palm_opt.align.loop import Loop
 from palm_opt.align.measuring.prompts import load_prompts
 from palm_opt.align.measuring.rewards import resolve_rewards
 from palm_opt.align.policies.base import Base
-from palm_opt.align.recipe.declaration import load_recipe
 from palm_opt.align.session import Session
 from palm_opt.align.training import train
-from palm_opt.checker import certificate as checker
+from palm_opt.align.training.setup import Setup
 from palm_opt.errors import PalmError
 from palm_opt.portfolio.journal import read_journal
 from palm_opt.portfolio.store import Store, _record
@@ -80,21 +81,20 @@ def run(
     """The loop over `out`; every training appends its key to `trained`."""
     recipe = load_recipe(recipe_path)
 
-    def train_adapter(weight: Any, *arguments: Any, **_: Any) -> Answer:
-        folder = arguments[-1]
+    def train_adapter(weight: Any, setup: Setup, folder: Path, **_: Any) -> Answer:
         with trained.open("a") as stream:
-            stream.write(train.training_key(weight, *arguments[:3]) + "\n")
+            stream.write(setup.key(weight) + "\n")
         (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "auto_mapping": null}')
         (folder / "adapter_model.safetensors").write_text(" ".join(x.hex() for x in weight))
         return {"seconds": 1.0, "training_reward": float(weight[0])}
 
     train.train_adapter = train_adapter
     publish.portfolio_report = report
-    base, prompts = Base("base", None, recipe.folder / "base", "0" * 64), load_prompts(recipe)
-    subject = {"recipe": recipe.training, "base model": base.sha256, "data": prompts.sha256}
-    with Store.open(out, subject) as store:
-        rewards: list[Any] = resolve_rewards(recipe)
-        session = Session(recipe, base, prompts, rewards, None, store, say, False, Policies())
+    base = Base("base", None, recipe.folder / "base", "0" * 64)
+    setup = Setup(recipe, base, load_prompts(recipe), resolve_rewards(recipe), None)
+    policies: Any = Policies()
+    with Store.open(out, setup.subject) as store:
+        session = Session(setup, store, say, False, policies)
         Loop(session, recipe.plan.epsilon, recipe.plan.delta).run()
 
 
@@ -191,7 +191,7 @@ def scan(mode: str, recipe: Path, folder: Path, most: int) -> str:
     expected = _prepared(folder, out, work)
     out.rename(whole)
     assert disturbed(mode, 0, work, folder / "kinds") == 0
-    assert expected == {name: (out / name).read_bytes() for name in RESULT}
+    assert expected == result_of(out)
     shutil.rmtree(out)
     kinds = (folder / "kinds").read_text().splitlines()
     chosen = _chosen(kinds, most)
@@ -215,7 +215,7 @@ def scan(mode: str, recipe: Path, folder: Path, most: int) -> str:
         assert sealed.isdisjoint(trained.read_text().split()[len(before) :]), f"{mode} {k}: a finished training again"
         done = [(e["event"], e.get("key") or str(e)) for e in read_journal(journal)[0] if e["event"] in ONCE]
         assert len(set(done)) == len(done), f"{mode} {k}: measured or mixed again"
-        different = [name for name in RESULT if (out / name).read_bytes() != expected[name]]
+        different = [name for name, data in result_of(out).items() if data != expected[name]]
         assert not different, f"{mode} {k}: {different} differ from those of the undisturbed run"
         left = [str(item) for item in out.rglob(".*") if item.name != ".lock"]
         assert not left, f"{mode} {k}: left {left}"
@@ -262,7 +262,7 @@ def damage(recipe: Path, folder: Path, most: int) -> str:
         shutil.copytree(whole, out)
         (out / name).write_bytes(data[:place] + rest)
         code = disturbed("kill", -1, work)
-        same = all((out / item).is_file() and (out / item).read_bytes() == expected[item] for item in RESULT)
+        same = all((out / item).is_file() for item in RESULT) and result_of(out) == expected
         assert code == REFUSED or (code == 0 and same), f"{name}, byte {place}, {len(rest)} left: used"
         shutil.rmtree(out)
     return f"{len(chosen)} of {len(cases)} damages"
@@ -276,7 +276,15 @@ def _prepared(folder: Path, out: Path, work: Callable[[], None]) -> dict[str, by
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     assert b"\nmod-" in (out / "values.csv").read_bytes(), "no mixture on the way"
-    return {name: (out / name).read_bytes() for name in RESULT}
+    return result_of(out)
+
+
+def result_of(out: Path, names: Sequence[str] = RESULT) -> dict[str, bytes]:
+    """What a run ends with: some files, the manifest without what it has of the journal, which tells the way there."""
+    found = {name: (out / name).read_bytes() for name in names}
+    manifest = json.loads(found["portfolio.json"])
+    told = {key: value for key, value in manifest.items() if key not in ("journal", "sha256")}
+    return {**found, "portfolio.json": json.dumps(told).encode()}
 
 
 def _sealed(out: Path) -> set[str]:

@@ -16,7 +16,7 @@ import pytest
 
 import palm_opt as palm
 from palm_opt.align import Portfolio, load_recipe, run, train
-from palm_opt.portfolio.store import read_journal
+from palm_opt.portfolio.journal import read_journal
 from tests.align.tiny import RECIPE, WEIGHTS, changed
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
@@ -200,7 +200,7 @@ def test_stdout_stays_empty(recipe: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    assert lines[0] == "1 weights: 0 trained before, 1 to train"
+    assert lines[0] == "1 weight: 0 trained before, 1 to train"
     assert [line.split()[0] for line in lines[1:]] == ["trained", "measured", "measured"]
 
 

@@ -41,17 +41,14 @@ class Stop(Exception):
 
 
 def train(recipe_file: Path, folder: Path, **options: Any) -> dict[str, Any]:
-    from palm_opt.align.measuring.prompts import load_prompts
-    from palm_opt.align.measuring.rewards import resolve_rewards
-    from palm_opt.align.policies.base import find_base, load_tokenizer, quiet
+    from palm_opt.align.policies.base import quiet
+    from palm_opt.align.training.setup import Setup
     from palm_opt.align.training.train import train_adapter
 
     recipe = load_recipe(recipe_file)
     folder.mkdir()
     with quiet(recipe.device):
-        base = find_base(recipe, lambda line: None)
-        rewards, prompts = resolve_rewards(recipe), load_prompts(recipe)
-        return train_adapter([0.25, 0.75], recipe, base, prompts, rewards, load_tokenizer(base), folder, **options)
+        return train_adapter([0.25, 0.75], Setup.load(recipe, lambda line: None), folder, **options)
 
 
 def stop_at(step: int) -> Callable[[dict[str, Any]], None]:

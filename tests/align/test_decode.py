@@ -13,9 +13,10 @@ import pytest
 
 from palm_opt.align import Portfolio, load_member, load_recipe, run, train
 from palm_opt.errors import ProblemError, StoreError
+from palm_opt.portfolio.journal import read_journal
+from palm_opt.portfolio.manifest import write_manifest
 from palm_opt.portfolio.route import route
-from palm_opt.portfolio.store import read_journal
-from tests.align.tiny import RECIPE, changed
+from tests.align.tiny import RECIPE, changed, restless
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
     pytest.importorskip(_library)
@@ -116,8 +117,8 @@ def test_with_all_of_the_share_a_part_answers_as_by_itself(
 ) -> None:
     import torch
 
-    from palm_opt.align.measuring.evaluate import complete
     from palm_opt.align.policies.mixture import Mixture
+    from palm_opt.align.policies.sampling import complete
 
     sampling = {"max_new_tokens": 8, "temperature": 0.9, "top_p": 0.9, "top_k": 0, "repetition_penalty": 1.2}
     mixture = Mixture(model, [(folders[0], 1.0), (folders[1], 0.0)])
@@ -153,9 +154,7 @@ def test_a_mixture_is_measured_as_an_adapter_is(
 
 def test_the_loop_measures_mixtures_and_any_member_answers(recipe: Path, tmp_path: Path) -> None:
     file, out = recipe.with_name("decoding.toml"), tmp_path / "p"
-    pairs = [('"pool"', '"oracle"'), ("lattice = 2", "trainer_gamma = 0.0005\ndecoding = true\nsoups = true")]
-    pairs += [("delta = 0.02", "delta = 0.001"), ("rate = 1e-2", "rate = 0.1"), ("steps = 2", "steps = 8")]
-    file.write_text(changed(RECIPE, *pairs))
+    file.write_text(restless("decoding = true\nsoups = true"))
     portfolio = run(file, out, progress=lambda line: None)
     entries, _ = read_journal(out / "journal.jsonl")
     events = [(entry["event"], entry.get("name", "")) for entry in entries]
@@ -181,8 +180,8 @@ def test_a_mixture_in_a_directory_is_routed_to_and_answers(
 ) -> None:
     import torch
 
-    from palm_opt.align.measuring.evaluate import complete
     from palm_opt.align.policies.mixture import Mixture
+    from palm_opt.align.policies.sampling import complete
 
     root = tmp_path / "p"
     shutil.copytree(trained.path, root)
@@ -193,7 +192,7 @@ def test_a_mixture_in_a_directory_is_routed_to_and_answers(
     manifest["members"] = [manifest["members"][0], {**member, "value": best}]
     del manifest["files"]["values.csv"]
     manifest["tolerances"] = {"epsilon": 0.0, "delta": 0.1}
-    (root / "portfolio.json").write_text(json.dumps(manifest))
+    write_manifest(root / "portfolio.json", manifest)
     found = route(root, {"early": 1})
     assert (found.member, found.parts, found.adapter) == ("mod-75-25", parts, None)
     loaded = load_member(root, found.member, base=recipe.parent / "base")
@@ -214,6 +213,8 @@ def test_a_mixture_in_a_directory_is_routed_to_and_answers(
         shutil.copytree(recipe.parent / "base", tmp_path / "other", dirs_exist_ok=True)
         (tmp_path / "other" / "generation_config.json").write_text("{}")
         load_member(root, found.member, base=tmp_path / "other")
-    (root / "adapters" / folders[1].name / "adapter_model.safetensors").write_bytes(b"changed")
+    file = root / "adapters" / folders[1].name / "adapter_model.safetensors"
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(StoreError, match="SHA-256"):
         load_member(root, found.member, base=recipe.parent / "base")

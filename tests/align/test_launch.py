@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from palm_opt.align import Portfolio, train
+from palm_opt.align.recipe.declaration import SETTINGS
+from palm_opt.align.training.launchers import REGISTRY, launcher, process
 from palm_opt.errors import PalmError
-from palm_opt.portfolio.store import read_journal
+from palm_opt.portfolio.journal import read_journal
+from tests.align.faults import result_of
 from tests.align.tiny import RECIPE, WEIGHTS
 
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
@@ -61,12 +66,44 @@ def inline(mortal: Path, tmp_path_factory: pytest.TempPathFactory) -> Portfolio:
 
 
 def assert_same(found: Portfolio, expected: Portfolio) -> None:
-    for name in ("portfolio.json", "values.csv", "evaluation.parquet"):
-        assert (found.path / name).read_bytes() == (expected.path / name).read_bytes(), name
+    names = ("portfolio.json", "values.csv", "evaluation.parquet")
+    assert result_of(found.path, names) == result_of(expected.path, names)
 
 
 def events(out: Path) -> list[tuple[str, str]]:
     return [(entry["event"], entry.get("name", "")) for entry in read_journal(out / "journal.jsonl")[0]]
+
+
+def test_every_launcher_can_be_asked_for() -> None:
+    (how,) = (setting for setting in SETTINGS if setting.key == "launch.how")
+    assert how.allowed == tuple(REGISTRY) and all(callable(launcher(name)) for name in REGISTRY)
+
+
+def test_a_worker_that_starts_while_the_launcher_stops_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The race as it would be worst: everything is stopped after the last look at it, before the worker is listed."""
+    workers, stops, begun = process.Workers(), list[threading.Thread](), list[subprocess.Popen[bytes]]()
+
+    def slow(*arguments: Any, real: Any = subprocess.Popen, **options: Any) -> subprocess.Popen[bytes]:
+        stops.append(threading.Thread(target=workers.stop))
+        stops[0].start()
+        stops[0].join(0.5)
+        begun.append(real(*arguments, **options))
+        return begun[0]
+
+    monkeypatch.setattr(process.subprocess, "Popen", slow)
+    command, log, codes = [sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log", list[int]()
+    runner = threading.Thread(target=lambda: codes.append(workers.run(command, dict(os.environ), log)))
+    runner.start()
+    runner.join(30)
+    alive = runner.is_alive()
+    for worker in begun:
+        worker.kill()
+    runner.join()
+    assert not alive and codes == [-signal.SIGKILL] and len(stops) == 1
+    with pytest.raises(PalmError, match="stopped"):
+        workers.run(command, dict(os.environ), log)
 
 
 def test_processes_train_the_same_adapters_though_one_is_killed(

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from palm_opt.align import Portfolio, run, train
-from palm_opt.portfolio.store import read_journal
-from tests.align.tiny import RECIPE, changed
+from tests.align.tiny import restless
 
 ROOT = Path(__file__).resolve().parents[2]
 for _library in ("torch", "trl", "peft", "datasets", "transformers", "filelock"):
@@ -25,7 +24,7 @@ def test_a_soup_is_what_peft_makes_of_its_parts(recipe: Path, tmp_path: Path) ->
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from palm_opt.align.policies.soup import blend
+    from palm_opt.align.policies.adapters import blend
 
     portfolio = train([[1.0, 0.0], [0.0, 1.0]], recipe, tmp_path / "p", progress=lambda line: None)
     first, second = (portfolio.path / member.adapter for member in portfolio.members[1:])
@@ -48,19 +47,6 @@ def test_a_soup_is_what_peft_makes_of_its_parts(recipe: Path, tmp_path: Path) ->
     torch.testing.assert_close(logits(ours), logits(theirs), rtol=1e-4, atol=1e-5)
     one = PeftModel.from_pretrained(base(), first)
     assert (logits(one) - logits(ours)).abs().max() > 1e-4
-
-
-def restless(option: str) -> str:
-    """A recipe whose trainings differ and whose promise is out of reach: the loop ends with its budget."""
-    return changed(
-        RECIPE,
-        ('"pool"', '"oracle"'),
-        ("lattice = 2", f"trainer_gamma = 0.0005\n{option}"),
-        ("trainings = 3", "trainings = 4"),
-        ("delta = 0.02", "delta = 0.001"),
-        ("rate = 1e-2", "rate = 0.1"),
-        ("steps = 2", "steps = 8"),
-    )
 
 
 def assert_finished(file: Path, portfolio: Portfolio) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 import re
 import shutil
@@ -18,24 +17,26 @@ import pytest
 pytest.importorskip("filelock")
 pytest.importorskip("pyarrow")
 
-from palm_opt.align import Portfolio, loop, publish
+from palm_opt.align import Portfolio, load_recipe, loop, publish, session
+from palm_opt.align import run as align_run
 from palm_opt.align.loop import Loop
-from palm_opt.align.measuring import evaluate
 from palm_opt.align.measuring.prompts import load_prompts
-from palm_opt.align.pipeline import run as align_run
 from palm_opt.align.policies.base import Base
-from palm_opt.align.recipe.declaration import load_recipe
 from palm_opt.align.session import Session
 from palm_opt.align.steer import Steering
 from palm_opt.align.training import train
+from palm_opt.align.training.setup import Setup
 from palm_opt.errors import ProblemError, StoreError
 from palm_opt.portfolio import store
-from palm_opt.portfolio.store import Store, read_journal
-from palm_opt.report.portfolio import portfolio_report
-from palm_opt.report.wording import at_most
+from palm_opt.portfolio.journal import read_journal
+from palm_opt.portfolio.manifest import write_manifest
+from palm_opt.portfolio.store import Store
+from palm_opt.report.rebuild import portfolio_report
 from palm_opt.result import Certificate, Stop
 from palm_opt.solver.solve import solve
 from palm_opt.statistics.looks import Ledger
+from palm_opt.storage import fingerprint
+from palm_opt.wording import at_most
 from tests.align import faults
 from tests.align.tiny import RECIPE, REWARDS
 
@@ -80,7 +81,7 @@ def run(folder: Path, trainings: int, recipe: str = ORACLE, **options: Any) -> P
 
 
 def left_behind(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / "p" / name).read_bytes() for name in (*faults.RESULT, "answers.csv")}
+    return faults.result_of(folder / "p", (*faults.RESULT, "answers.csv"))
 
 
 class Once:
@@ -104,7 +105,7 @@ class Once:
     ("where", "what"),
     [
         (store, "seal"),  # while it trains
-        (evaluate, "write_rows"),  # measures
+        (session, "write_rows"),  # measures
         (Steering, "result"),  # chooses the members
         (publish, "_write_evaluation"),  # publishes a round
         (Session, "ask"),
@@ -211,7 +212,7 @@ def test_a_closed_form_that_training_beats_is_said_so(folder: Path) -> None:
     assert said in (folder / "p" / "report.html").read_text()
     manifest = json.loads((folder / "p" / "portfolio.json").read_text())
     manifest["run"]["closed_form_error"] = None
-    (folder / "p" / "portfolio.json").write_text(json.dumps(manifest))
+    write_manifest(folder / "p" / "portfolio.json", manifest)
     with pytest.raises(StoreError, match="error of the closed form"):
         portfolio_report(folder / "p")
 
@@ -239,8 +240,8 @@ def test_answers_that_name_other_policies_are_refused(change: str, finished: Pat
     text = text.replace("policy", "who") if change == "no column" else text
     (root / "answers.csv").write_text(text)
     manifest = json.loads((root / "portfolio.json").read_text())
-    manifest["files"]["answers.csv"] = hashlib.sha256(text.encode()).hexdigest()
-    (root / "portfolio.json").write_text(json.dumps(manifest))
+    manifest["files"]["answers.csv"] = fingerprint(root / "answers.csv")
+    write_manifest(root / "portfolio.json", manifest)
     with pytest.raises(StoreError, match=r"'policy'|no member"):
         Portfolio.load(root)
 
@@ -272,7 +273,7 @@ def test_a_report_refuses_claims_that_the_certificates_do_not_prove(
         del manifest["files"]["certificate-statistical.json"]
     else:
         (manifest[table] if table else manifest)[key] = claim
-    (root / "portfolio.json").write_text(json.dumps(manifest))
+    write_manifest(root / "portfolio.json", manifest)
     with pytest.raises(StoreError):
         portfolio_report(root)
 
@@ -283,13 +284,13 @@ def test_blends_of_a_round_are_one_line_and_have_different_names(folder: Path) -
     prompts = load_prompts(recipe)
     with Store.open(folder / "p", {}) as store:
         base = Base("base", None, folder / "base", "0" * 64)
-        session = Session(recipe, base, prompts, [], None, store, lambda line: None, False)
-        trained = session.candidates(ask for asks in session.rounds() for ask in asks)
+        opened = Session(Setup(recipe, base, prompts, [], None), store, lambda line: None, False)
+        trained = opened.candidates(ask for asks in opened.rounds() for ask in asks)
         parts = [[("w-100-0", 0.501), ("w-0-100", 0.499)], [("w-100-0", 0.502), ("w-0-100", 0.498)]]
         blends = [((share, 1 - share), part) for share, part in zip((0.501, 0.502), parts, strict=True)]
-        session.blend({"soup": blends, "mod": blends})
+        opened.blend({"soup": blends, "mod": blends})
         assert len(store.entries("blended")) == 1
-        blended = session.blends(trained, ("soup", "mod"))
+        blended = opened.blends(trained, ("soup", "mod"))
         assert len({blend.name for blend in blended}) == len({blend.key for blend in blended}) == 4
         assert [blend.adapted for blend in blended] == [True, True, False, False]
 

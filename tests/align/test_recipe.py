@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,13 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from palm_opt.align import Recipe, load_recipe
-from palm_opt.align.measuring.prompts import load_prompts
+from palm_opt.align import load_recipe
+from palm_opt.align.measuring.evaluate import Policies
+from palm_opt.align.measuring.prompts import load_prompts, read_rows
 from palm_opt.align.measuring.rewards import RewardFunction, resolve_rewards
-from palm_opt.align.pipeline import read_weights
-from palm_opt.align.recipe.declaration import Reward
-from palm_opt.align.recipe.settings import REQUIRED, SETTINGS, TRL_ARGUMENTS, markdown
+from palm_opt.align.recipe.declaration import SETTINGS, TRL_ARGUMENTS, Reward
+from palm_opt.align.recipe.listing import markdown, trl_markdown
+from palm_opt.align.recipe.reading import read_draft
+from palm_opt.align.recipe.settings import REQUIRED
+from palm_opt.align.training.setup import measuring_sha256, training_settings, training_sha256
+from palm_opt.checker import certificate as checker
 from palm_opt.errors import ProblemError, RecipeError
+from palm_opt.tables.samples import Samples
+from palm_opt.tables.weights import read_weights
 from tests.recipes import MINIMAL, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +44,7 @@ def test_example_recipes_load() -> None:
 
 
 def test_defaults_come_from_the_table(tmp_path: Path) -> None:
-    recipe = Recipe.load(write(tmp_path, MINIMAL))
+    recipe = load_recipe(write(tmp_path, MINIMAL))
     for setting in SETTINGS:
         section, _, name = setting.key.rpartition(".")
         value = getattr(getattr(recipe, section) if section else recipe, name)
@@ -130,13 +137,63 @@ def test_hash_follows_what_training_depends_on(tmp_path: Path) -> None:
     text = MINIMAL.replace("palm_opt.align.embedded:brevity", "own:f")
     recipe = load_recipe(write(tmp_path, text))
     same = load_recipe(write(tmp_path, text + "[plan]\ndelta = 0.2\n[evaluation]\nprompts = 9\n"))
-    assert same.training_sha256 == recipe.training_sha256
-    assert same.measuring_sha256 != recipe.measuring_sha256
+    assert training_sha256(same) == training_sha256(recipe)
+    assert measuring_sha256(same) != measuring_sha256(recipe)
     for change in ("[train]\nbeta = 0.1\n", "[train.trl]\nmax_grad_norm = 0.5\n", "[lora]\nr = 4\n"):
-        assert load_recipe(write(tmp_path, text + change)).training_sha256 != recipe.training_sha256
-    before = recipe.training_sha256
+        assert training_sha256(load_recipe(write(tmp_path, text + change))) != training_sha256(recipe)
+    before = training_sha256(recipe)
     (tmp_path / "own.py").write_text("def f(completions, **_):\n    return [1.0 for _ in completions]\n")
-    assert recipe.training_sha256 != before
+    assert training_sha256(recipe) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "training", "measuring"),
+    [
+        ("embedded.toml", "7d90e8e92e046ee2", "623daa7b2c32790d"),
+        ("prompted_policies/train.toml", "d26e92cb8c140f13", "647b78da31eaadda"),
+    ],
+)
+def test_hashes_of_existing_runs_stay(file: str, training: str, measuring: str) -> None:
+    """As they were before the keys were declared as fields; the sources of the rewards are hashed beside."""
+    recipe = read_draft(ROOT / "examples" / file).recipe
+    settings = training_settings(recipe)
+    sources = settings.pop("reward_sources")
+    assert sources and all(len(digest) == 64 for digest in sources.values())
+
+    def digest(document: object) -> str:
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    assert digest(settings)[:16] == training
+    assert digest(dataclasses.asdict(recipe.evaluation))[:16] == measuring
+    assert training_sha256(recipe) == digest({**settings, "reward_sources": sources})
+    assert measuring_sha256(recipe) == digest(
+        {"training": training_sha256(recipe), "evaluation": dataclasses.asdict(recipe.evaluation)}
+    )
+
+
+def test_the_finished_run_of_the_examples_verifies() -> None:
+    folder = ROOT / "examples" / "prompted_policies" / "trained"
+    verified = checker.verify_files(folder / "certificate.json", folder / "answers.csv")
+    assert str(verified).startswith("VERIFIED kind=conditional members=3 ")
+    ranges = [(0.0, 1.0)] * 3
+    names = ["positivity", "brevity", "relevance"]
+    samples = Samples.read(folder / "evaluation.parquet", ranges=ranges, rewards=names, scale="ranges")
+    checker.check(checker.read_certificate(folder / "certificate-statistical.json"), samples.problem())
+
+
+@pytest.mark.parametrize(
+    ("text", "piece"),
+    [
+        (MINIMAL + f"[train]\nbeta = 1{'0' * 400}\n", "train.beta: expected a number >= 0, got 1000"),
+        (MINIMAL + f"[rewards.b]\nfunction = 'x:y'\nhigh = 1{'0' * 400}\n", "rewards.b.high: expected a finite number"),
+        (MINIMAL + "[train.trl]\nweight_decay = nan\n", "train.trl.weight_decay: expected float, got nan"),
+        (MINIMAL + '[device]\nvllm = "server"\nvllm_server = "http://[::1"\n', "expected http://HOST:PORT"),
+        (MINIMAL + "b = { function = 'x:y', lwo = 1 }\n", "rewards.b.lwo: unknown key, did you mean rewards.b.low?"),
+    ],
+)
+def test_strange_values_are_faults(tmp_path: Path, text: str, piece: str) -> None:
+    assert piece in fault(tmp_path, text)
 
 
 def test_reward_modules_of_two_recipes_do_not_mix(tmp_path: Path) -> None:
@@ -210,6 +267,35 @@ def test_prompts_from_parquet_and_chat(tmp_path: Path) -> None:
     assert load_prompts(recipe).train[0]["prompt"][0]["role"] == "user"
 
 
+def test_lines_with_different_columns_are_brought_to_one_schema(tmp_path: Path) -> None:
+    """What a reward sees, and so what is measured, once depended on which row a batch began with."""
+    rows = [{"prompt": "a"}, {"prompt": "b", "hint": 1}, {"prompt": "c", "answer": "x"}]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    recipe = load_recipe(write(tmp_path, MINIMAL.replace('source = "embedded"', 'source = "p.jsonl"')))
+    read = read_rows("p.jsonl", "prompt", "train", "default", tmp_path)
+    assert read == [{"hint": None, "answer": None, **row} for row in rows]
+
+    class Echo(Policies):
+        """Completions without a model."""
+
+        def _generate(self, model: object, batch: list[dict[str, object]], adapted: bool) -> tuple[object, ...]:
+            return ["word"] * len(batch), [[1]] * len(batch), np.zeros(len(batch))
+
+    def hints(hint: list[int | None], answer: list[str | None], **_: object) -> list[float]:
+        return [0.25 * (h or 0) + 0.5 * (a is not None) for h, a in zip(hint, answer, strict=True)]
+
+    found = []
+    for batch in (1, 2, 3):
+        evaluation = dataclasses.replace(recipe.evaluation, batch=batch, generations=1)
+        policies = Echo(None, None, dataclasses.replace(recipe, evaluation=evaluation))
+        measured = policies.measure((), read, [RewardFunction(recipe.rewards[0], hints)])
+        found.append(measured["short"].ravel().tolist())
+    assert found == [[0.0, 0.25, 0.5]] * 3
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a"}\n{"prompt": [{"role": "user", "content": "b"}]}\n')
+    with pytest.raises(ProblemError, match=r"line 2: expected 'prompt' to be a text as in the rows before, got chat"):
+        read_rows("p.jsonl", "prompt", "train", "default", tmp_path)
+
+
 @pytest.mark.parametrize("line", ['{"no": 1}', "not json", '{"prompt": ""}', "[1]", '{"prompt": [1]}'])
 def test_bad_prompts_name_their_line(tmp_path: Path, line: str) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt": "good"}\n' + line + "\n")
@@ -232,7 +318,7 @@ def test_weights(tmp_path: Path) -> None:
 
 def test_the_documentation_has_the_tables() -> None:
     text = (ROOT / "docs" / "alignment.md").read_text(encoding="utf-8")
-    assert markdown() in text
+    assert markdown() in text and trl_markdown() in text
     assert all(f"`{name}`" in text for name in TRL_ARGUMENTS)
 
 
@@ -240,7 +326,8 @@ def test_checking_a_recipe_loads_no_torch() -> None:
     code = (
         "import sys, palm_opt.portfolio.route\n"
         "from palm_opt.align import load_recipe\n"
-        "load_recipe('examples/embedded.toml').training_sha256\n"
+        "from palm_opt.align.training.setup import training_sha256\n"
+        "training_sha256(load_recipe('examples/embedded.toml'))\n"
         "bad = {'torch', 'transformers', 'trl', 'peft', 'datasets', 'pandas', 'matplotlib'} & set(sys.modules)\n"
         "assert not bad, bad\n"
         "import palm_opt\n"

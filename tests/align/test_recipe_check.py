@@ -18,6 +18,7 @@ from palm_opt.align.check import check_recipe
 from palm_opt.align.estimate import embedded_size, estimate, model_size
 from palm_opt.align.measuring.prompts import load_prompts
 from palm_opt.align.policies.base import precision
+from palm_opt.align.recipe.declaration import SETTINGS
 from palm_opt.errors import ProblemError, RecipeError
 from tests.recipes import MINIMAL, write
 
@@ -81,6 +82,12 @@ def test_ten_mistakes_give_ten_messages_in_one_run(tmp_path: Path) -> None:
     assert list(caught.value.faults) == pieces[:8] and "\n" not in str(caught.value)
     again = pickle.loads(pickle.dumps(caught.value))  # a worker process hands errors over
     assert str(again) == str(caught.value) and again.faults == caught.value.faults
+
+
+def test_help_lists_every_key(tmp_path: Path) -> None:
+    said = " ".join(run("--help", cwd=tmp_path).stdout.split())
+    assert all(f" {setting.key} " in said for setting in SETTINGS)
+    assert "Rank. (an integer >= 1; 8)" in said and "rewards.NAME.low" in said
 
 
 @pytest.mark.parametrize(

@@ -133,18 +133,15 @@ def test_a_model_without_a_trained_head_is_refused(recipe: Path) -> None:
 def test_training_with_a_reward_model(recipe: Path, embedded_cache: Path, tmp_path: Path) -> None:
     for library in ("trl", "peft", "datasets", "filelock"):
         pytest.importorskip(library)
-    from palm_opt.align.measuring.prompts import load_prompts
-    from palm_opt.align.policies.base import find_base, load_tokenizer, quiet
+    from palm_opt.align.policies.base import quiet
+    from palm_opt.align.training.setup import Setup
     from palm_opt.align.training.train import train_adapter
 
     loaded = load_recipe(recipe)
     with quiet(loaded.device):
-        base = find_base(loaded, lambda line: None)
-        rewards = resolve_rewards(loaded)
+        setup = Setup.load(loaded, lambda line: None)
         (tmp_path / "a").mkdir()
-        result = train_adapter(
-            [0.5, 0.5], loaded, base, load_prompts(loaded), rewards, load_tokenizer(base), tmp_path / "a"
-        )
+        result = train_adapter([0.5, 0.5], setup, tmp_path / "a")
     assert set(result["curve"][0]["rewards"]) == {"judge", "brevity"}
-    assert 0 < result["curve"][0]["rewards"]["judge"] < 1 and rewards[0].scored == 64
+    assert 0 < result["curve"][0]["rewards"]["judge"] < 1 and setup.rewards[0].scored == 64
     assert dataclasses.asdict(loaded.rewards[0])["model"] == "judge"

@@ -24,9 +24,8 @@ from pathlib import Path
 import torch.distributed as dist
 
 from palm_opt.align import load_recipe
-from palm_opt.align.policies.base import find_base, load_tokenizer, quiet
-from palm_opt.align.measuring.prompts import load_prompts
-from palm_opt.align.measuring.rewards import resolve_rewards
+from palm_opt.align.policies.base import quiet
+from palm_opt.align.training.setup import Setup
 from palm_opt.align.training.train import train_adapter
 
 root, rank = Path(sys.argv[1]), os.environ["RANK"]
@@ -36,14 +35,13 @@ results = {}
 def train(recipe_name, name):
     recipe = load_recipe(root / recipe_name)
     with quiet(recipe.device):
-        base = find_base(recipe, lambda line: None)
-        rewards, prompts, tokenizer = resolve_rewards(recipe), load_prompts(recipe), load_tokenizer(base)
+        setup = Setup.load(recipe, lambda line: None)
         result = train_adapter(
-            [0.25, 0.75], recipe, base, prompts, rewards, tokenizer, root / name,
+            [0.25, 0.75], setup, root / name,
             checkpoints=root / "checkpoints" / recipe_name, cache=root / "pool",
         )
     results[name] = {key: value for key, value in result.items() if key != "seconds"}
-    results[name]["scored"] = rewards[0].scored
+    results[name]["scored"] = setup.rewards[0].scored
 
 
 train("grpo.toml", "a")

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from palm_opt.align import Recipe, load_recipe
-from palm_opt.align.measuring.prompts import PromptSet, load_prompts
-from palm_opt.align.measuring.rewards import RewardFunction, resolve_rewards
-from palm_opt.align.policies.base import Base, find_base, load_model, load_tokenizer, quiet
-from palm_opt.align.recipe.settings import TRAINERS, TRL_ARGUMENTS
-from palm_opt.align.training.pairs import Pool, sample_pool
-from palm_opt.align.training.train import train_adapter, training_key
+from palm_opt.align import load_recipe
+from palm_opt.align.measuring.prompts import sample_of
+from palm_opt.align.policies.base import load_model, quiet
+from palm_opt.align.recipe.declaration import TRAINERS, TRL_ARGUMENTS
+from palm_opt.align.training.pairs import SamplePool, sample_pool
+from palm_opt.align.training.setup import Setup
+from palm_opt.align.training.train import train_adapter
 from palm_opt.align.training.trainers import Job, arguments
 from palm_opt.errors import ProblemError
 
@@ -33,14 +33,8 @@ TRAIN = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Task(Setup):
     """The embedded task, ready to train on."""
-
-    recipe: Recipe
-    base: Base
-    prompts: PromptSet
-    rewards: list[RewardFunction]
-    tokenizer: Any
 
     def with_train(self, **train: Any) -> Task:
         recipe = dataclasses.replace(self.recipe, train=dataclasses.replace(self.recipe.train, **train))
@@ -49,13 +43,11 @@ class Task:
     def train(self, weight: list[float], folder: Path, **options: Any) -> dict[str, Any]:
         folder.mkdir(parents=True)
         with quiet(self.recipe.device):
-            return train_adapter(
-                weight, self.recipe, self.base, self.prompts, self.rewards, self.tokenizer, folder, **options
-            )
+            return train_adapter(weight, self, folder, **options)
 
     def value(self, adapter: Path | None) -> np.ndarray:
         """Mean rewards on held-out prompts."""
-        from palm_opt.align.measuring.evaluate import Policies, sample_of
+        from palm_opt.align.measuring.evaluate import Policies
 
         with quiet(self.recipe.device):
             policies = Policies(load_model(self.base, self.recipe.device.precision), self.tokenizer, self.recipe)
@@ -67,8 +59,7 @@ class Task:
 def task(embedded_cache: Path) -> Task:
     recipe = load_recipe(ROOT / "examples" / "embedded.toml")
     with quiet(recipe.device):
-        base = find_base(recipe, lambda line: None)
-        return Task(recipe, base, load_prompts(recipe), resolve_rewards(recipe), load_tokenizer(base))
+        return Task.load(recipe, lambda line: None)
 
 
 @pytest.fixture(scope="module")
@@ -106,24 +97,19 @@ def test_warm_start_goes_on_from_the_neighbour(task: Task, tmp_path: Path) -> No
     assert all(np.allclose(a[name], b[name], atol=1e-9) for name in a)
     # the KL is that to the base model, not to the adapter it started from
     assert again["curve"][0]["kl"] > 1e-3
-    keys = {
-        training_key([0.1, 0.9, 0.0], mine.recipe, mine.base, mine.prompts, start=s) for s in (None, tmp_path / "a")
-    }
-    assert len(keys) == 2
+    assert mine.key([0.1, 0.9, 0.0]) != mine.key([0.1, 0.9, 0.0], tmp_path / "a")
     other = dataclasses.replace(mine.recipe, lora=dataclasses.replace(mine.recipe.lora, r=2))
     with pytest.raises(ProblemError, match="expected an adapter with the recipe's rank"):
         dataclasses.replace(mine, recipe=other).train([0.1, 0.9, 0.0], tmp_path / "c", start=tmp_path / "a")
 
 
 def test_pool_is_sampled_once_and_ranked_by_the_weight(task: Task, tmp_path: Path) -> None:
-    from palm_opt.align.training import pairs as module
 
     mine = task.with_train(trainer="dpo-rerank", pool=5, generations=4, beta=0.1)
 
-    def sample() -> Pool:
-        module._pools.clear()
+    def sample() -> SamplePool:
         with quiet(mine.recipe.device):
-            return sample_pool(mine.recipe, mine.base, mine.prompts, mine.rewards, mine.tokenizer, tmp_path)
+            return sample_pool(mine, tmp_path)
 
     first = sample()
     (file,) = tmp_path.glob("pool-*.parquet")
@@ -137,7 +123,7 @@ def test_pool_is_sampled_once_and_ranked_by_the_weight(task: Task, tmp_path: Pat
     for pair in first.pairs([0.0, 1.0, 0.0]):
         words = [len(pair[side].split()) for side in ("chosen", "rejected")]
         assert words[0] < words[1]
-    tied = Pool(["p"], [["a", "b"]], np.zeros((1, 2, 3)))
+    tied = SamplePool(["p"], [["a", "b"]], np.zeros((1, 2, 3)))
     with pytest.raises(ProblemError, match="nothing to learn from"):
         tied.pairs([0.0, 1.0, 0.0])
 
@@ -155,7 +141,8 @@ def test_every_argument_exists_in_the_installed_trl(trainer: str, vllm: str, tas
 
     mine = task.with_train(trainer=trainer, report_to="trackio", beta=0.1)
     recipe = dataclasses.replace(mine.recipe, device=dataclasses.replace(mine.recipe.device, vllm=vllm))
-    job = Job([1.0, 0.0, 0.0], recipe, mine.base, mine.prompts, mine.rewards, None, tmp_path, 3, save=True, report=True)
+    mine = dataclasses.replace(mine, recipe=recipe)
+    job = Job(mine, [1.0, 0.0, 0.0], tmp_path, 3, save=True, report=True)
     passed = arguments(job)
     assert set(passed) <= configs()[trainer]
     made = getattr(trl, TRAINERS[trainer])(**{**passed, "report_to": "none"})

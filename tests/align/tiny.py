@@ -11,6 +11,10 @@ def early(completions, **_):
     return [sum(c in "abcdefgh" for c in text.lower()) / max(1, len(text)) for text in completions]
 
 
+def late(completions, **_):
+    return [1 - score for score in early(completions)]
+
+
 def length(prompts, completions, hint, trainer_state, **_):
     assert len(hint) == len(prompts)
     return [float(len(text)) for text in completions]
@@ -57,6 +61,20 @@ def changed(text: str, *pairs: tuple[str, str]) -> str:
         assert old in text
         text = text.replace(old, new)
     return text
+
+
+def restless(option: str) -> str:
+    """A recipe with rewards of sum 1, so that no policy beats another at every weight: a second round is sure."""
+    return changed(
+        RECIPE,
+        ('"pool"', '"oracle"'),
+        ('length = { function = "own:length", low = 0, high = 20 }', 'late = { function = "own:late" }'),
+        ("lattice = 2", f"trainer_gamma = 0.0005\n{option}"),
+        ("trainings = 3", "trainings = 4"),
+        ("delta = 0.02", "delta = 0.001"),
+        ("rate = 1e-2", "rate = 0.1"),
+        ("steps = 2", "steps = 8"),
+    )
 
 
 def save_tiny_model(folder: Path, chat: bool = False) -> None:

@@ -19,7 +19,7 @@ GRIDS = [name for name in peers.PEERS if name not in LOOPS and name != "scip-lat
 @pytest.mark.parametrize("epsilon", [0.1, 0.03])
 def test_peers_answer_what_they_claim(epsilon):
     values = instances.load("anti-300-3-1003")
-    least = palm.solve(values, epsilon, 0.0)
+    least = palm.solve(values, epsilon=epsilon, delta=0.0)
     assert least.status is palm.Status.OPTIMAL
     for name in LOOPS:
         answer = peers.solve(name, values.array, epsilon, 0.0, 60.0, 300)

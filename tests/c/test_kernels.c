@@ -152,7 +152,10 @@ static void test_skyline(int64_t n, int64_t d) {
     qsort(ranked, (size_t)n, sizeof(Ranked), descending);
     for (int64_t i = 0; i < n; i++)
         order[i] = ranked[i].row;
-    const int64_t count = palm_skyline(n, d, values, costs, order, dominator, front, ids);
+    int64_t count = 0;
+    for (int64_t first = 0; first < n; first += 100) /* in pieces, as a caller with a time limit does */
+        count = palm_skyline(d, first, first + 100 < n ? first + 100 : n, count, values, costs, order, dominator, front,
+                             ids);
     int64_t kept = 0;
     for (int64_t i = 0; i < n; i++) {
         int best = 0, earlier = 0;

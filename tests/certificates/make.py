@@ -3,7 +3,8 @@
 Everything is built by enumeration in Fractions, from docs/certificate-format.md and nothing of palm_opt: multipliers
 are searched among small integers, portfolios among all subsets, proofs of size by branching on a grid of weights. A
 case is NAME.json with NAME.csv; `incorrect` and `malformed` also have NAME.expect, a fragment of the message. This file
-makes those of kind exact; make_conditional.py, make_statistical.py and make_wrong.py make the others.
+makes those of kind exact; make_conditional.py, make_statistical.py and make_wrong.py make the others. All are of
+version 2; those of version 1 lie in v1 as they once were made.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import hashlib
 import io
 import itertools
 import json
-import struct
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -39,19 +41,19 @@ class Pool:
         self.rows = [[float(x) for x in row] for row in rows]
         self.rewards = list(rewards) if rewards else list("abcdefgh")[: len(rows[0])]
         self.costs = None if costs is None else [float(c) for c in costs]
-        self.scale = scale
+        self.scale = [scale] * len(rows[0]) if isinstance(scale, str) else list(scale)
         self.names = list(names) if names else [str(i) for i in range(len(rows))]
         self.named = names is not None
 
     def values(self) -> list[list[Fraction]]:
         columns = [
-            scaled([row[k] for row in self.rows], reward.startswith("-"), self.scale, k)
+            scaled([row[k] for row in self.rows], reward.startswith("-"), self.scale[k])
             for k, reward in enumerate(self.rewards)
         ]
         return [list(row) for row in zip(*columns, strict=True)]
 
     def cost(self, i: int) -> Fraction:
-        return Fraction(1) if self.costs is None else Fraction(self.costs[i])
+        return Fraction(1) if self.costs is None else exact(self.costs[i])
 
     def subject(self) -> dict[str, Any]:
         return {
@@ -66,34 +68,49 @@ class Pool:
             return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
 
         head = {"candidates": len(self.rows), "costs": self.costs is not None}
-        content = b"palm_opt problem 1\n"
+        content = b"palm_opt problem 2\n"
         content += canonical({**head, "rewards": self.rewards, "scale": self.scale}) + b"\n"
-        for number in [x for row in self.rows for x in row] + (self.costs or []):
-            content += struct.pack("<d", number if number else 0.0)
+        for row in [*self.rows, *([self.costs] if self.costs else [])]:
+            content += line(row)
         return hashlib.sha256(content + canonical(self.names)).hexdigest()
 
     def csv(self) -> str:
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        columns = [reward.removeprefix("-") for reward in self.rewards]
-        writer.writerow((["name"] if self.named else []) + columns + (["cost"] if self.costs else []))
+        columns = {reward.removeprefix("-"): k for k, reward in enumerate(self.rewards)}
+        writer.writerow((["name"] if self.named else []) + [*columns] + (["cost"] if self.costs else []))
         for i, row in enumerate(self.rows):
             cost = [repr(self.costs[i])] if self.costs else []
-            writer.writerow(([self.names[i]] if self.named else []) + [repr(x) for x in row] + cost)
+            writer.writerow(([self.names[i]] if self.named else []) + [repr(row[k]) for k in columns.values()] + cost)
         return stream.getvalue()
 
 
-def scaled(column: list[float], negated: bool, scale: Any, k: int) -> list[Fraction]:
+def exact(x: float) -> Fraction:
+    """What a float64 means: its shortest decimal."""
+    return Fraction(repr(x))
+
+
+def line(row: Sequence[float]) -> bytes:
+    """A row of numbers in a hash."""
+    return ",".join(repr(x if x else 0.0) for x in row).encode() + b"\n"
+
+
+def log10(x: float) -> Fraction:
+    """The logarithm with 15 digits."""
+    return Fraction(Decimal(repr(x)).log10(Context(prec=15, rounding=ROUND_HALF_EVEN)))
+
+
+def scaled(column: list[float], negated: bool, scale: Any) -> list[Fraction]:
     """One column of exact values."""
-    exact = [Fraction(x) for x in column]
-    signed = [-x for x in exact] if negated else exact
+    numbers = [log10(x) if scale == "log" else exact(x) for x in column]
+    signed = [-x for x in numbers] if negated else numbers
     if scale == "none":
         return signed
-    if scale == "minmax":
+    if scale in ("minmax", "log"):
         low, high = min(signed), max(signed)
         return [(x - low) / (high - low) if high > low else Fraction(0) for x in signed]
-    low, high = (Fraction(float.fromhex(end)) for end in scale[k])
-    return [((high - x) if negated else (x - low)) / (high - low) for x in exact]
+    low, high = map(Fraction, scale)
+    return [((high - x) if negated else (x - low)) / (high - low) for x in numbers]
 
 
 def compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
@@ -186,7 +203,7 @@ def build(
     members: Sequence[int] | None = None,
 ) -> dict[str, Any] | None:
     """A correct certificate of the cheapest portfolio that enumeration finds; None where it finds none."""
-    e, t = Fraction(epsilon), Fraction(delta)
+    e, t = exact(float(epsilon)), exact(float(delta))
     allowed = [i for i in range(len(pool.rows)) if i not in forbidden and i not in required]
     if members is None:
         subsets = itertools.chain.from_iterable(itertools.combinations(allowed, k) for k in range(len(allowed) + 1))
@@ -227,14 +244,14 @@ def skeleton(
     """A certificate that claims nothing yet."""
     return {
         "format": "palm_opt certificate",
-        "version": 1,
+        "version": 2,
         "kind": "exact",
         "sha256": pool.sha256(),
         "subject": pool.subject(),
         "scale": pool.scale,
         "objective": "reward",
-        "epsilon": float(epsilon).hex(),
-        "delta": float(delta).hex(),
+        "epsilon": repr(float(epsilon)),
+        "delta": repr(float(delta)),
         "required": [pool.names[i] for i in required],
         "forbidden": [pool.names[i] for i in forbidden],
         "members": [],
@@ -254,7 +271,7 @@ def infeasible(pool: Pool, epsilon: float, delta: float, forbidden: Sequence[int
 FAN = [[0.0, 1.0], [0.5, 0.875], [0.75, 0.75], [0.875, 0.5], [1.0, 0.0], [0.25, 0.25], [0.75, 0.5]]
 CUBE = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.625, 0.625, 0], [0, 0.625, 0.625], [0.625, 0, 0.625], [0.375, 0.375, 0.375]]
 PENTAGON = [[1, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 1, 1], [1, 0, 0, 0, 1]]
-RANGES = [[(-1.0).hex(), (2.0).hex()], [(0.0).hex(), (0.5).hex()]]
+RANGES = [[repr(-1.0), repr(2.0)], [repr(0.0), repr(0.5)]]
 
 
 def correct() -> dict[str, tuple[Pool, dict[str, Any] | None]]:
@@ -273,6 +290,14 @@ def correct() -> dict[str, tuple[Pool, dict[str, Any] | None]]:
     dominated = Pool(
         [*PENTAGON, PENTAGON[0], [0.5, 0.75, 0, 0, 0], [0, 0.5, 1, 0.5, 0]], costs=[2, 3, 2, 1, 1, 2, 1, 2]
     )
+    logs = Pool([[0.5, 1.0], [0.7, 10.0], [0.9, 100.0], [0.6, 30.0]], ["a", "-price"], None, ["minmax", "log"])
+    equal_logs = Pool([[1.0, 10.0], [1.0, math.nextafter(10.0, 11.0)], [0.5, 2.0]], ["a", "b"], None, "log")
+    mixed = Pool(FAN, ["a", "-b"], None, ["none", ("0.0", "0.5")])
+    tie = Pool([[1.0, 0.5], [0.7, 0.9], [0.1, 0.2]], names=["p1", "p2", "p3"])
+    twice = Pool([[x, x, x] for x in (0.25, 0.5)], ["a", "a", "-a"])
+    by_hand = Pool([[1, 0], [0, 1], [0.8, 0.1]], names=["left", "right", "middle"])
+    plain = Pool([[0.5, 1.0], [0.3, -2.0]], names=["x, y", "\u00e9"])
+    uses = Pool([[1.0], [2.0]], ["x"], [1.0, 2.0], names=["1", "2"])
     unicode_names = Pool(FAN[:3], names=["é", "a,b", 'quote"d'])
     return {
         "fan": (fan, build(fan, delta=0.1)),
@@ -310,6 +335,22 @@ def correct() -> dict[str, tuple[Pool, dict[str, Any] | None]]:
         "pentagon-dominated": (dominated, build(dominated, delta=0.5, grid=1)),
         "pentagon-required": (dominated, build(dominated, delta=0.5, grid=1, required=[6])),
         "pentagon-forbidden": (dominated, build(dominated, delta=0.75, grid=1, forbidden=[0, 7])),
+        "log": (logs, build(logs, delta=0.3)),
+        "log-equal": (
+            equal_logs,
+            build(equal_logs) | {"dominators": [1, -1, -1], "multipliers": [[1, 0, 1], [2, 0, 1]]},
+        ),
+        "scales-mixed": (mixed, build(mixed, delta=0.1)),
+        "tie": (tie, build(tie, delta=0.3)),
+        "rewards-twice": (twice, build(twice)),
+        "by-hand": (by_hand, build(by_hand, delta=0.3, members=[0, 1], proof="packing", grid=1)),
+        "decimal-forms": (fan, build(fan, delta=0.1) | {"epsilon": "-0", "delta": "0010.00E-2"}),
+        "required-packing": (fan, build(fan, delta=0.0625, required=[2], proof="packing")),
+        "required-twice": (fan, build(fan, delta=0.1, required=[2]) | {"required": ["2", "2"]}),
+        "bound-negative": (fan, build(fan, delta=0.1, proof=None) | {"lower_bound": "-01/2"}),
+        "csv-forms": (plain, build(plain)),
+        "csv-carriage-returns": (plain, build(plain)),
+        "one-column": (uses, build(uses) | {"subject": {"id": "x", "rewards": ["x"], "cost": "x", "candidates": 2}}),
         "infeasible": (fan, infeasible(fan, 0.0, 0.0, [4], [["uncovered", 0]], [[1, 0]])),
         "infeasible-negative": (
             negative,
@@ -317,6 +358,14 @@ def correct() -> dict[str, tuple[Pool, dict[str, Any] | None]]:
         ),
         "all-forbidden": (fan, infeasible(fan, 0.0, 0.0, range(7), [["uncovered", 0]], [[1, 3]])),
     }
+
+
+FILES = {  # subject files that are not as Pool.csv writes them
+    "by-hand": "name,a,b\nleft,1,0\nright,0,1\nmiddle,0.8,0.1\n",
+    "csv-forms": '\ufeff"a",skip,"name",b\r\n\r\n .5\t,"a ""b""\n","x, y",+1.\r\n0.30000000000000001,a"b,\u00e9,-20E-1',
+    "csv-carriage-returns": 'name,a,b\r"x, y",5e-1,1\r\r\u00e9,.3,-2\r',
+    "one-column": "x\n1\n2\n",
+}
 
 
 def rounding() -> tuple[Pool, dict[str, Any]]:
@@ -350,14 +399,17 @@ def incorrect(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, Pool, d
     in_uncovered = [["branch", 0], ["branch", 2], *[["uncovered", 14]] * 3]
     table: list[tuple[str, str, str, Any, str]] = [
         ("sha256", "fan", "sha256", "0" * 64, "sha256"),
-        ("other-scale", "fan", "scale", "minmax", "sha256"),
+        ("other-scale", "fan", "scale", ["minmax", "none"], "sha256"),
         ("other-negation", "ranges", "subject.rewards", ["a", "b"], "sha256"),
         ("candidates", "fan", "subject.candidates", 8, "subject.candidates"),
-        ("epsilon-one", "fan", "epsilon", (1.0).hex(), "epsilon"),
-        ("epsilon-negative", "fan", "epsilon", (-0.5).hex(), "epsilon"),
-        ("delta-negative", "fan", "delta", (-0.5).hex(), "delta"),
-        ("delta-one-ulp-less", "rounding", "delta", (0.49999999999999994).hex(), "do not serve"),
-        ("delta-larger-breaks-bound", "fan", "delta", (0.5).hex(), "exceed its cost"),
+        ("epsilon-one", "fan", "epsilon", repr(1.0), "epsilon"),
+        ("epsilon-negative", "fan", "epsilon", repr(-0.5), "epsilon"),
+        ("delta-negative", "fan", "delta", repr(-0.5), "delta"),
+        ("delta-one-ulp-less", "rounding", "delta", repr(0.49999999999999994), "do not serve"),
+        ("tie-broken", "tie", "delta", "0.2999999999999999999999", "do not serve"),
+        ("log-equal-broken", "log-equal", "dominators", [1, 2, -1], "row 2 is below"),
+        ("log-as-minmax", "log", "scale", ["minmax", "minmax"], "sha256"),
+        ("delta-larger-breaks-bound", "fan", "delta", repr(0.5), "exceed its cost"),
         ("member-unknown", "fan", "members", lambda m: [*m, "no such"], "members"),
         ("member-repeated", "fan", "members", lambda m: [*m, m[0]], "members: a name is repeated"),
         ("member-forbidden", "fan", "forbidden", lambda _: cases["fan"][1]["members"][:1], "is forbidden"),
@@ -459,16 +511,16 @@ def malformed(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, bytes, 
     yield "byte-order-mark", b"\xef\xbb\xbf" + whole.encode(), table, "not JSON"
     yield "nesting-list", b"[" * 100_000, table, "nested deeper"
     yield "nesting-object", b'{"format":' * 20_000, table, "nested deeper"
-    yield "nesting-after-string", b'{"\\"]]]]]]]]]]":' + b"[" * 9, table, "nested deeper"
+    yield "nesting-after-string", b'{"\\"]]]]]]]]]]":' + b"[" * 9 + b"]" * 9 + b"}", table, "kind: expected"
     yield "not-an-object", b"[1, 2]", table, "expected an object"
     yield "null", b"null", table, "expected an object"
-    yield "huge-integer", swap('"version": 1', '"version": ' + "9" * 50_000), table, "digits"
-    yield "long-integer", swap('"version": 1', '"version": ' + "9" * 4_100), table, "more than 4000 digits"
+    yield "huge-integer", swap('"version": 2', '"version": ' + "9" * 50_000), table, "digits"
+    yield "long-integer", swap('"version": 2', '"version": ' + "9" * 4_100), table, "more than 4000 digits"
     yield "huge-ratio", text(lower_bound="1/" + "9" * 5_000), table, "lower_bound: expected a ratio"
-    yield "nan", swap('"version": 1', '"version": NaN'), table, "expected integers only"
-    yield "infinity", swap('"version": 1', '"version": -Infinity'), table, "expected integers only"
-    yield "float", swap('"version": 1', '"version": 1.0'), table, "expected integers only"
-    yield "repeated-key", swap('"kind"', '"version": 1, "kind"'), table, "repeated"
+    yield "nan", swap('"version": 2', '"version": NaN'), table, "expected integers only"
+    yield "infinity", swap('"version": 2', '"version": -Infinity'), table, "expected integers only"
+    yield "float", swap('"version": 2', '"version": 2.0'), table, "expected integers only"
+    yield "repeated-key", swap('"kind"', '"version": 2, "kind"'), table, "repeated"
     yield "repeated-key-inside", swap('"id"', '"cost": null, "id"'), table, "repeated"
     yield "unknown-key", text(checksum="0"), table, "unknown key 'checksum'"
     yield "unknown-key-inside", text(producer={"name": "", "version": "", "time": ""}), table, "unknown key 'time'"
@@ -476,18 +528,21 @@ def malformed(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, bytes, 
     yield "missing-key", json.dumps(missing).encode(), table, "'delta' is missing"
     yield "both-proofs", text(packing={"weights": [], "y": []}), table, "not both"
     yield "format", text(format="palm certificate"), table, "format"
-    yield "version", text(version=2), table, "version"
+    yield "version", text(version=3), table, "version"
     yield "version-true", text(version=True), table, "version"
     yield "kind", text(kind="heuristic"), table, "kind"
     yield "objective", text(objective="loss"), table, "objective"
     yield "sha256-upper", text(sha256="A" * 64), table, "sha256"
-    yield "tolerance-decimal", text(epsilon="0.1"), table, "epsilon: expected a hex-float"
-    yield "tolerance-number", text(epsilon=0), table, "epsilon: expected a string"
-    yield "tolerance-unreduced", text(delta="0x1.8p+0"), table, "delta: expected a hex-float"
-    yield "tolerance-overflow", text(delta="0x1.0000000000000p+9999"), table, "delta: expected a hex-float"
-    yield "tolerance-infinity", text(delta="inf"), table, "delta: expected a hex-float"
-    yield "scale-word", text(scale="zscore"), table, "scale"
-    yield "scale-short", text(scale=RANGES[:1]), table, "scale: expected 2 pairs"
+    for name, word in {
+        "hex": (0.1).hex(), "nan": "nan", "infinity": "inf", "overflow": "1e400", "plus": "+0.1", "blank": " 0.1",
+        "point": "0.", "no-digit": ".5", "underscore": "1_0", "arabic": "\u0663", "empty": "", "ratio": "1/10",
+        "exponent": "1e-1000", "long": "0." + "1" * 401,
+    }.items():  # fmt: skip
+        yield f"tolerance-{name}", text(delta=word), table, "delta: expected a decimal"
+    yield "tolerance-number", text(epsilon=0), table, "epsilon: expected a decimal"
+    yield "scale-one-word", text(scale="minmax"), table, "scale: expected a list"
+    yield "scale-word", text(scale=["none", "zscore"]), table, "scale[1]"
+    yield "scale-short", text(scale=RANGES[:1]), table, "scale: expected 2 entries"
     yield (
         "scale-empty-range",
         text(scale=[RANGES[0], [RANGES[1][1], RANGES[1][1]]]),
@@ -501,7 +556,7 @@ def malformed(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, bytes, 
     yield "multipliers-odd", text(multipliers=[[0, 0]]), table, "multipliers[0]: expected [i, p, a"
     yield "multipliers-zero", text(multipliers=[[0, 0, 0]]), table, "positive integers"
     yield "multipliers-string", text(multipliers=["0"]), table, "multipliers[0]: expected a list"
-    yield "ratio-zero-denominator", text(lower_bound="1/0"), table, "q > 0"
+    yield "ratio-zero-denominator", text(lower_bound="1/0"), table, "lower_bound: expected a ratio"
     yield "ratio-spaces", text(lower_bound=" 1"), table, "lower_bound: expected a ratio"
     yield "ratio-arabic-digits", text(lower_bound="\u0663"), table, "lower_bound: expected a ratio"
     yield "weights-negative", text(branching={"weights": [[-1, 2]], "nodes": []}), table, "branching.weights[0][0]"
@@ -531,6 +586,13 @@ def malformed(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, bytes, 
         )
     yield "values-negative-cost", good, table + "1,2,-1\n", "line 9: column 'cost': expected a finite number >= 0"
     yield "values-quote", good, table + '"1"2,3,4\n', "not CSV"
+    yield "values-blank-line", good, table + "  \n", "line 9: expected 3 fields, got 1"
+    yield "values-nul", good, table + "1,2,\0\n", "a NUL character"
+    yield "values-header-blank", good, table.replace("a,b", "a, b"), "the column 'b' is missing"
+    logs, logs_document = cases["log"]
+    certificate = json.dumps(logs_document).encode()
+    yield "values-log-zero", certificate, logs.csv().replace("100.0", "0.0"), "expected a finite number > 0"
+    yield "subject-id-empty", text(subject={**document["subject"], "id": ""}), table, "subject.id"
     named, named_document = cases["negated-minmax-names"]
     certificate = json.dumps(named_document).encode()
     yield "values-repeated-name", certificate, named.csv().replace("B,", "A,"), "line 3: the name 'A' is repeated"
@@ -553,13 +615,13 @@ def main() -> None:
 
     def write(kind: str, name: str, certificate: bytes, table: str, fragment: str | None = None) -> None:
         (HERE / kind / f"{name}.json").write_bytes(certificate)
-        (HERE / kind / f"{name}.csv").write_text(table, encoding="utf-8")
+        (HERE / kind / f"{name}.csv").write_bytes(table.encode("utf-8"))
         if fragment is not None:
             (HERE / kind / f"{name}.expect").write_text(fragment + "\n", encoding="utf-8")
 
     for name, (pool, document) in {**cases, **others}.items():
         assert document is not None, name
-        write("correct", name, json.dumps(document, indent=1).encode() + b"\n", pool.csv())
+        write("correct", name, json.dumps(document, indent=1).encode() + b"\n", FILES.get(name) or pool.csv())
     for name, pool, document, fragment in itertools.chain(incorrect(cases), make_wrong.incorrect(others)):
         write("incorrect", name, json.dumps(document).encode() + b"\n", pool.csv(), fragment)
     for name, certificate, table, fragment in itertools.chain(malformed(cases), make_wrong.malformed(others)):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import struct
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -22,8 +21,14 @@ def canonical(data: Any) -> bytes:
     return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
 
 
-def packed(numbers: Sequence[float]) -> bytes:
-    return b"".join(struct.pack("<d", x if x else 0.0) for x in numbers)
+def line(row: Sequence[float]) -> bytes:
+    """A row of numbers in a hash."""
+    return ",".join(repr(x if x else 0.0) for x in row).encode() + b"\n"
+
+
+def meant(x: Any) -> Fraction:
+    """What a float64 means: its shortest decimal; other numbers are what they are."""
+    return Fraction(repr(x)) if isinstance(x, float) else Fraction(x)
 
 
 def solve(matrix: list[Vector], right: Vector) -> Vector | None:
@@ -43,7 +48,7 @@ def solve(matrix: list[Vector], right: Vector) -> Vector | None:
 
 
 def dot(a: Sequence[Any], b: Sequence[Any]) -> Fraction:
-    return sum((Fraction(x) * Fraction(y) for x, y in zip(a, b, strict=True)), Fraction(0))
+    return sum((meant(x) * meant(y) for x, y in zip(a, b, strict=True)), Fraction(0))
 
 
 class Answers:
@@ -59,9 +64,9 @@ class Answers:
         return {"type": "answers", "rewards": self.rewards, "answers": len(self.values)}
 
     def sha256(self) -> str:
-        content = b"palm_opt answers 1\n" + canonical({"answers": len(self.values), "rewards": self.rewards}) + b"\n"
-        content += b"".join(packed(w or [0.0] * self.d) for w in self.weights)
-        return hashlib.sha256(content + b"".join(map(packed, self.values))).hexdigest()
+        content = b"palm_opt answers 2\n" + canonical({"answers": len(self.values), "rewards": self.rewards}) + b"\n"
+        content += b"".join(line(w or [0.0] * self.d) for w in self.weights)
+        return hashlib.sha256(content + b"".join(map(line, self.values))).hexdigest()
 
     def csv(self) -> str:
         lines = [",".join([f"w_{name}" for name in self.rewards] + [f"v_{name}" for name in self.rewards])]
@@ -74,8 +79,8 @@ class Answers:
         found = {}
         for j, weight in enumerate(self.weights):
             if weight:
-                loss = Fraction(gamma) * sum(map(Fraction, weight))
-                found[j] = (dot(weight, self.values[j]) + loss) / (1 - Fraction(eta))
+                loss = meant(gamma) * sum(map(meant, weight))
+                found[j] = (dot(weight, self.values[j]) + loss) / (1 - meant(eta))
         return found
 
 
@@ -93,7 +98,7 @@ class Scores:
         self.log_weights = None if log_weights is None else [[float(x) for x in prompt] for prompt in log_weights]
         self.d = len(rows[0][0])
         self.rewards = list(rewards) if rewards else ["safe", "helpful", "brief"][: self.d]
-        self.scale = scale
+        self.scale = [scale] * self.d if isinstance(scale, str) else list(scale)
 
     def subject(self) -> dict[str, Any]:
         weighted = None if self.log_weights is None else "log_weight"
@@ -102,10 +107,12 @@ class Scores:
 
     def sha256(self) -> str:
         head = {"log_weight": self.log_weights is not None, "prompts": len(self.rows), "rewards": self.rewards}
-        content = b"palm_opt scores 1\n" + canonical(head | {"scale": self.scale}) + b"\n"
-        content += b"".join(struct.pack("<Q", len(prompt)) for prompt in self.rows)
-        content += b"".join(packed(row) for prompt in self.rows for row in prompt)
-        return hashlib.sha256(content + b"".join(map(packed, self.log_weights or []))).hexdigest()
+        content = b"palm_opt scores 2\n" + canonical(head | {"scale": self.scale}) + b"\n"
+        content += b"".join(len(prompt).to_bytes(8, "little") for prompt in self.rows)
+        content += b"".join(line(row) for prompt in self.rows for row in prompt)
+        return hashlib.sha256(
+            content + b"".join(line([x]) for prompt in self.log_weights or [] for x in prompt)
+        ).hexdigest()
 
     def csv(self) -> str:
         names = [name.removeprefix("-") for name in self.rewards]
@@ -119,19 +126,19 @@ class Scores:
     def scaled(self, row: Sequence[float]) -> list[Fraction]:
         """The rewards of one response, after sign and scale."""
         found = []
-        for k, (x, name) in enumerate(zip(map(Fraction, row), self.rewards, strict=True)):
+        for k, (x, name) in enumerate(zip(map(meant, row), self.rewards, strict=True)):
             negated = name.startswith("-")
-            if self.scale == "none":
+            if self.scale[k] == "none":
                 found.append(-x if negated else x)
             else:
-                low, high = (Fraction(float.fromhex(end)) for end in self.scale[k])
+                low, high = (Fraction(end) for end in self.scale[k])
                 found.append((high - x if negated else x - low) / (high - low))
         return found
 
     def evaluate(self, weight: Sequence[float], beta: float) -> tuple[Fraction, Vector]:
         """OPT(w) and the value vector of the Gibbs policy of w, right to 50 digits."""
-        total = sum(map(Fraction, weight))
-        w = [Fraction(x) / total for x in weight]
+        total = sum(map(meant, weight))
+        w = [meant(x) / total for x in weight]
         optimum, rewards = Fraction(0), [Fraction(0)] * self.d
         with localcontext() as context:
             context.prec = 60
@@ -141,12 +148,10 @@ class Scores:
 
             for x, prompt in enumerate(self.rows):
                 logs = self.log_weights[x] if self.log_weights else [0.0] * len(prompt)
-                reference = [Decimal(log).exp() for log in logs]
+                reference = [Decimal(repr(log)).exp() for log in logs]
                 rows = [self.scaled(row) for row in prompt]
-                terms = [
-                    q * decimal(dot(w, row) / Fraction(beta)).exp() for q, row in zip(reference, rows, strict=True)
-                ]
-                optimum += Fraction((sum(terms) / sum(reference)).ln()) * Fraction(beta) / len(self.rows)
+                terms = [q * decimal(dot(w, row) / meant(beta)).exp() for q, row in zip(reference, rows, strict=True)]
+                optimum += Fraction((sum(terms) / sum(reference)).ln()) * meant(beta) / len(self.rows)
                 for k in range(self.d):
                     mean = sum(t * decimal(row[k]) for t, row in zip(terms, rows, strict=True)) / sum(terms)
                     rewards[k] += Fraction(mean) / len(self.rows)
@@ -194,7 +199,7 @@ def outer_bound(
 ) -> tuple[Fraction, dict[int, Fraction]] | None:
     """The least sum of mu_j u'_j (and rest times floor) over mu >= 0, by trying every basis; None if there is none."""
     d = len(w)
-    columns = {j: [Fraction(x) for x in weight] for j, weight in weights.items()}
+    columns = {j: [meant(x) for x in weight] for j, weight in weights.items()}
     best = None
     extra = list(range(d)) if floor is not None else []  # columns -e_k: the weights may exceed w, at -floor each
     for basis in itertools.combinations([*columns, *(-1 - k for k in extra)], d):
@@ -204,7 +209,7 @@ def outer_bound(
         mu = solve(matrix, list(w))
         if mu is None or min(mu) < 0:
             continue
-        prices = [limits[j] if j >= 0 else -Fraction(floor[-1 - j]) if floor else Fraction(0) for j in basis]
+        prices = [limits[j] if j >= 0 else -meant(floor[-1 - j]) if floor else Fraction(0) for j in basis]
         cost = dot(mu, prices)
         if best is None or cost < best[0]:
             best = cost, {j: x for j, x in zip(basis, mu, strict=True) if j >= 0 and x}
@@ -217,9 +222,7 @@ def rounded(values: Sequence[Sequence[Any]], exponent: int) -> list[list[int]]:
         points = []
         for p, value in enumerate(values):
             shift = [(7 * p + 3 * k + salt * (p + 1) * (k + 2)) % 61 for k in range(len(value))]
-            points.append(
-                [int(Fraction(x) / Fraction(2) ** exponent // 1) - s for x, s in zip(value, shift, strict=True)]
-            )
+            points.append([int(meant(x) / Fraction(2) ** exponent // 1) - s for x, s in zip(value, shift, strict=True)])
         if all_corners(points) is not None:
             return points
     raise AssertionError("no shift removes the degeneracy")
@@ -237,18 +240,18 @@ def build(
     exponent: int = -30,
 ) -> dict[str, Any]:
     """A correct certificate; `delta` None: the regret that is proved, and a little more."""
-    head: dict[str, Any] = {"oracle_error": [float(x).hex() for x in error]}
-    head["floor"] = None if floor is None else [float(x).hex() for x in floor]
+    head: dict[str, Any] = {"oracle_error": [repr(float(x)) for x in error]}
+    head["floor"] = None if floor is None else [repr(float(x)) for x in floor]
     if isinstance(subject, Answers):
         asked = {j: w for j, w in enumerate(subject.weights) if w}
         limits = subject.limits(*error)
         values: list[Any] = [subject.values[i] for i in members]
     else:
-        head = {"beta": float(beta).hex(), "weights": [[float(x).hex() for x in w] for w in weights]}
+        head = {"beta": repr(float(beta)), "weights": [[repr(float(x)) for x in w] for w in weights]}
         head["scale"] = subject.scale
         asked = {j: [float(x) for x in w] for j, w in enumerate(weights)}
         exact = {j: subject.evaluate(w, beta) for j, w in asked.items()}
-        limits = {j: exact[j][0] * sum(map(Fraction, w)) + Fraction(1, 10**9) for j, w in asked.items()}
+        limits = {j: exact[j][0] * sum(map(meant, w)) + Fraction(1, 10**9) for j, w in asked.items()}
         values = [[x - Fraction(1, 10**9) for x in exact[i][1]] for i in members]
     points = rounded(values, exponent)
     corners = all_corners(points)
@@ -259,18 +262,18 @@ def build(
         found = outer_bound(w, asked, limits, floor)
         if found is None:
             raise Unbounded
-        worst = max(worst, (1 - Fraction(epsilon)) * found[0] - z * Fraction(2) ** exponent)
+        worst = max(worst, (1 - meant(float(epsilon))) * found[0] - z * Fraction(2) ** exponent)
         pairs = [(j, int(mu * q)) for j, mu in sorted(found[1].items()) if int(mu * q)]
         rows.append([*active, *itertools.chain.from_iterable(pairs)])
     return head | {
         "format": "palm_opt certificate",
-        "version": 1,
+        "version": 2,
         "kind": "conditional",
         "sha256": subject.sha256(),
         "subject": subject.subject(),
         "objective": "reward" if isinstance(subject, Answers) else "reward_minus_kl",
-        "epsilon": float(epsilon).hex(),
-        "delta": (float(worst) + 1e-6 if delta is None else delta).hex(),
+        "epsilon": repr(float(epsilon)),
+        "delta": repr(float(worst) + 1e-6 if delta is None else float(delta)),
         "members": list(members),
         "exponent": exponent,
         "points": points,
@@ -311,18 +314,18 @@ def table(log_weights: bool = False, **options: Any) -> Scores:
 def answered(document: dict[str, Any], subject: Any, weights: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Add the proof that so many answered policies are needed: y = 1 on weights that no answer covers two of."""
     if isinstance(subject, Answers):
-        limits = subject.limits(*(float.fromhex(x) for x in document["oracle_error"]))
+        limits = subject.limits(*map(float, document["oracle_error"]))
         asked = {j: w for j, w in enumerate(subject.weights) if w}
     else:
-        asked = {j: [float.fromhex(x) for x in w] for j, w in enumerate(document["weights"])}
-        exact = {j: subject.evaluate(w, float.fromhex(document["beta"]))[0] for j, w in asked.items()}
-        limits = {j: (exact[j] - Fraction(1, 10**9)) * sum(map(Fraction, w)) for j, w in asked.items()}
+        asked = {j: [float(x) for x in w] for j, w in enumerate(document["weights"])}
+        exact = {j: subject.evaluate(w, float(document["beta"]))[0] for j, w in asked.items()}
+        limits = {j: (exact[j] - Fraction(1, 10**9)) * sum(map(meant, w)) for j, w in asked.items()}
     exponent = document["exponent"]
     points = []
     for weight in weights:  # the point of the outer set that is best for the weight, by trying every corner of it
         best: tuple[Fraction, Vector] | None = None
         for basis in itertools.combinations(asked, subject.d):
-            point = solve([[Fraction(x) for x in asked[j]] for j in basis], [limits[j] for j in basis])
+            point = solve([[meant(x) for x in asked[j]] for j in basis], [limits[j] for j in basis])
             if point and all(dot(asked[j], point) <= limits[j] for j in asked):
                 value = dot(weight, point)
                 if best is None or value > best[0]:
@@ -333,6 +336,12 @@ def answered(document: dict[str, Any], subject: Any, weights: Sequence[Sequence[
     return document | {"answered": proof | {"y": ["1"] * len(weights)}}
 
 
+def very_low(document: dict[str, Any]) -> dict[str, Any]:
+    """With one member more, at a point of integers as long as may be."""
+    points = [*document["points"], [-(10**4000 - 1)] * 2]
+    return document | {"members": [*document["members"], 1], "points": points}
+
+
 def correct() -> dict[str, tuple[Any, dict[str, Any]]]:
     """Name -> subject and certificate."""
     noisy = Answers(ARC, [[c * x, c * y] for c, (x, y) in zip((1, 0.9, 1, 0.95, 0.98, 1), ARC, strict=True)])
@@ -341,7 +350,7 @@ def correct() -> dict[str, tuple[Any, dict[str, Any]]]:
     apart = Answers([[x * 2.0**-40, y * 1024] for x, y in ARC], [[x * 2.0**40, y / 1024] for x, y in ARC])
     weighted = [[4 * x for x in w] for w in ARC]
     planned = [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.75, 0.25], [0.2, 0.6]]
-    ranges = [[(-0.5).hex(), (1.5).hex()], [(0.0).hex(), (2.0).hex()]]
+    ranges = [[repr(-0.5), repr(1.5)], [repr(0.0), repr(2.0)]]
     scaled = table(rewards=["safe", "-slow"], scale=ranges)
     one = Answers([[1.0], None, [2.0]], [[0.5], [0.25], [0.5]])
     return {
@@ -359,6 +368,7 @@ def correct() -> dict[str, tuple[Any, dict[str, Any]]]:
         ),
         "answers-units-apart": (apart, build(apart, [0, 2, 3, 5], exponent=-40)),
         "answers-weights-scaled": (Answers(weighted, ARC), build(Answers(weighted, ARC), [0, 2, 3, 5])),
+        "answers-point-very-low": (arc(), very_low(build(arc(), [0, 2, 3, 5]))),
         "answers-one-reward": (one, build(one, [0, 1])),
         "scores-table": (table(), build(table(), [0, 1, 2], weights=planned)),
         "scores-log-weights": (table(True), build(table(True), [0, 1, 3, 4], epsilon=0.125, weights=planned, beta=0.5)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -36,10 +35,10 @@ class Samples:
             return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
 
         head = {key: value for key, value in self.subject().items() if key != "type"}
-        content = b"palm_opt samples 1\n" + canonical(head) + b"\n"
-        content += b"".join(struct.pack("<I", self.prompts.index(row[0])) for row in self.rows)
-        content += b"".join(struct.pack("<I", self.candidates.index(row[1])) for row in self.rows)
-        content += b"".join(struct.pack("<d", x if x else 0.0) for row in self.rows for x in row[2])
+        content = b"palm_opt samples 2\n" + canonical(head) + b"\n"
+        content += b"".join(self.prompts.index(row[0]).to_bytes(4, "little") for row in self.rows)
+        content += b"".join(self.candidates.index(row[1]).to_bytes(4, "little") for row in self.rows)
+        content += b"".join(",".join(repr(x if x else 0.0) for x in row[2]).encode() + b"\n" for row in self.rows)
         clusters = None if self.clusters is None else [self.clusters[prompt] for prompt in self.prompts]
         return hashlib.sha256(content + canonical([self.candidates, self.prompts, clusters])).hexdigest()
 
@@ -57,7 +56,7 @@ class Samples:
             groups.setdefault(self.clusters[prompt] if self.clusters else prompt, []).append(prompt)
         if "clusters" in rule:
             return {name: groups[name] for name in rule["clusters"]}
-        limit = Fraction(float.fromhex(rule["selection"])) * 2**64
+        limit = Fraction(rule["selection"]) * 2**64
 
         def number(name: str) -> int:
             digest = hashlib.sha256(f"palm_opt split 1\n{rule['seed']}\n{name}".encode()).digest()
@@ -67,7 +66,7 @@ class Samples:
 
     def means(self, document: dict[str, Any]) -> list[list[list[Fraction]]]:
         """means[t][i][k]: the values of candidate i over cluster t, clipped and scaled."""
-        ranges = [[Fraction(float.fromhex(end)) for end in pair] for pair in document["ranges"]]
+        ranges = [[Fraction(end) for end in pair] for pair in document["ranges"]]
         found = []
         for prompts in self.certifying(document["certification"]).values():
             total = [[Fraction(0)] * self.d for _ in self.candidates]
@@ -75,7 +74,7 @@ class Samples:
                 for i, candidate in enumerate(self.candidates):
                     rows = [row[2] for row in self.rows if row[:2] == (prompt, candidate)]
                     for k, (low, high) in enumerate(ranges):
-                        clipped = [min(max(Fraction(row[k]), low), high) for row in rows]
+                        clipped = [min(max(Fraction(repr(row[k])), low), high) for row in rows]
                         if document["scale"] == "ranges":
                             clipped = [(x - low) / (high - low) for x in clipped]
                         total[i][k] += sum(clipped, Fraction(0)) / len(rows) / len(prompts)
@@ -85,7 +84,7 @@ class Samples:
 
 def pairs(document: dict[str, Any], samples: Samples) -> list[tuple[int, int, list[Fraction], Fraction, Fraction]]:
     """What is to be tested: candidate, reward, X of each cluster, the least and the greatest that X can be."""
-    epsilon = Fraction(float.fromhex(document["epsilon"]))
+    epsilon = Fraction(document["epsilon"])
     means = samples.means(document)
     found = []
     for i, *flat in document["multipliers"]:
@@ -95,7 +94,7 @@ def pairs(document: dict[str, Any], samples: Samples) -> list[tuple[int, int, li
             mix[samples.candidates.index(document["members"][p])] = Fraction(a, sum(amounts))
         mix[i] -= 1 - epsilon
         for k, pair in enumerate(document["ranges"]):
-            low, high = (Fraction(float.fromhex(end)) for end in pair)
+            low, high = (Fraction(end) for end in pair)
             if document["scale"] == "ranges":
                 low, high = Fraction(0), Fraction(1)
             least = sum((c * (low if c > 0 else high) for c in mix), Fraction(0))
@@ -110,7 +109,7 @@ def shown(document: dict[str, Any], samples: Samples, delta: Fraction) -> bool:
     """Whether every mean of X is shown to be at least -delta, as docs/certificate-format.md says it."""
     tests = pairs(document, samples)
     look = document["look"]
-    level = Fraction(float.fromhex(document["alpha"])) / (look * (look + 1) or 1)
+    level = Fraction(document["alpha"]) / (look * (look + 1) or 1)
     if document["simultaneous"]:
         level /= len(tests) or 1
     for i, k, x, least, greatest in tests:
@@ -152,21 +151,21 @@ def build(samples: Samples, members: Sequence[int], multipliers: list[list[int]]
     """A correct certificate at the least delta that is shown, to 2^-20, and a little more."""
     document: dict[str, Any] = {
         "format": "palm_opt certificate",
-        "version": 1,
+        "version": 2,
         "kind": "statistical",
         "sha256": samples.sha256(),
         "subject": samples.subject(),
         "scale": "none",
-        "ranges": [[(0.0).hex(), (1.0).hex()]] * samples.d,
+        "ranges": [[repr(0.0), repr(1.0)]] * samples.d,
         "objective": "reward",
-        "epsilon": (0.0).hex(),
-        "delta": (0.0).hex(),
-        "alpha": (0.05).hex(),
+        "epsilon": repr(0.0),
+        "delta": repr(0.0),
+        "alpha": repr(0.05),
         "method": "betting",
         "simultaneous": False,
         "bets": None,
         "look": 0,
-        "certification": {"seed": 0, "selection": (0.5).hex()},
+        "certification": {"seed": 0, "selection": repr(0.5)},
         "members": [samples.candidates[i] for i in members],
         "multipliers": multipliers,
         "producer": {"name": "make.py", "version": "1"},
@@ -179,7 +178,7 @@ def build(samples: Samples, members: Sequence[int], multipliers: list[list[int]]
             high = middle
         else:
             low = middle + 1
-    return document | {"delta": (low / (1 << 20) + 2.0**-20).hex()}
+    return document | {"delta": repr(low / (1 << 20) + 2.0**-20)}
 
 
 def grid(prompts: int, generations: int, spread: float = 0.2, clusters: int = 0) -> Samples:
@@ -202,7 +201,7 @@ MIX = [[0, 0, 1], [1, 1, 1], [2, 2, 1], [3, 2, 1]]  # each served by a member; t
 def correct() -> dict[str, tuple[Any, dict[str, Any]]]:
     """Name -> samples and certificate."""
     plain, two = grid(60, 1), grid(24, 2, clusters=12)
-    ranges = [[(-1.0).hex(), (1.5).hex()], [(0.25).hex(), (0.75).hex()]]
+    ranges = [[repr(-1.0), repr(1.5)], [repr(0.25), repr(0.75)]]
     uneven = Samples([*two.rows, ("prompt 3", "b", [0.25, 0.5])], two.clusters)
     listed = {"clusters": [f"topic {t}" for t in range(12) if t % 3]}
     without = Samples([row for row in plain.rows if (row[0], row[1]) != (selecting(plain), "c")])
@@ -213,16 +212,16 @@ def correct() -> dict[str, tuple[Any, dict[str, Any]]]:
         "samples-bernstein": (plain, build(plain, [0, 1, 2], MIX, method="bernstein")),
         "samples-hoeffding": (plain, build(plain, [0, 1, 2], MIX, method="hoeffding")),
         "samples-simultaneous": (plain, build(plain, [0, 1, 2], MIX, simultaneous=True, look=2)),
-        "samples-bets": (plain, build(plain, [0, 1], mixed, bets=bets, epsilon=(0.125).hex())),
-        "samples-clusters": (two, build(two, [0, 1, 2], MIX, certification=listed, epsilon=(0.0625).hex())),
+        "samples-bets": (plain, build(plain, [0, 1], mixed, bets=bets, epsilon=repr(0.125))),
+        "samples-clusters": (two, build(two, [0, 1, 2], MIX, certification=listed, epsilon=repr(0.0625))),
         "samples-generations": (uneven, build(uneven, [0, 1], mixed, certification=listed)),
-        "samples-ranges": (plain, build(plain, [0, 1], mixed, scale="ranges", ranges=ranges, epsilon=(0.25).hex())),
-        "samples-raw-ranges": (plain, build(plain, [0, 1], mixed, ranges=ranges, epsilon=(0.25).hex())),
+        "samples-ranges": (plain, build(plain, [0, 1], mixed, scale="ranges", ranges=ranges, epsilon=repr(0.25))),
+        "samples-raw-ranges": (plain, build(plain, [0, 1], mixed, ranges=ranges, epsilon=repr(0.25))),
         "samples-holes-in-selection": (without, build(without, [0, 1, 2], MIX)),
     }
 
 
 def selecting(samples: Samples) -> str:
     """A prompt of the selection half at seed 0."""
-    chosen = samples.certifying({"seed": 0, "selection": (0.5).hex()})
+    chosen = samples.certifying({"seed": 0, "selection": repr(0.5)})
     return next(prompt for prompt in samples.prompts if prompt not in chosen)

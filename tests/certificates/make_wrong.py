@@ -42,27 +42,27 @@ def answers_table(cases: Cases) -> Table:
     return [
         ("answers-sha256", "answers-arc", "sha256", "0" * 64, "sha256"),
         ("answers-count", "answers-arc", "subject.answers", 7, "subject.answers"),
-        ("answers-epsilon-one", "answers-arc", "epsilon", (1.0).hex(), "epsilon"),
-        ("answers-delta-negative", "answers-arc", "delta", (-0.5).hex(), "delta"),
-        ("answers-delta-less", "answers-arc", "delta", (float.fromhex(delta) - 2e-6).hex(), "regret up to"),
-        ("answers-delta-zero", "answers-arc", "delta", (0.0).hex(), "regret up to"),
+        ("answers-epsilon-one", "answers-arc", "epsilon", repr(1.0), "epsilon"),
+        ("answers-delta-negative", "answers-arc", "delta", repr(-0.5), "delta"),
+        ("answers-delta-less", "answers-arc", "delta", repr(float(delta) - 2e-6), "regret up to"),
+        ("answers-delta-zero", "answers-arc", "delta", repr(0.0), "regret up to"),
         ("answers-members-empty", "answers-arc", "members", [], "members"),
         ("answers-member-repeated", "answers-arc", "members", [0, 2, 2, 5], "members"),
         ("answers-member-beyond", "answers-arc", "members", [0, 2, 3, 6], "members"),
         ("answers-other-member", "answers-arc", "members", [0, 1, 3, 5], "points[1]: it is not below"),
-        ("answers-eta-one", "answers-arc", "oracle_error", [(1.0).hex(), (0.0).hex()], "oracle_error"),
-        ("answers-gamma-negative", "answers-arc", "oracle_error", [(0.0).hex(), (-0.1).hex()], "oracle_error"),
+        ("answers-eta-one", "answers-arc", "oracle_error", [repr(1.0), repr(0.0)], "oracle_error"),
+        ("answers-gamma-negative", "answers-arc", "oracle_error", [repr(0.0), repr(-0.1)], "oracle_error"),
         (
             "answers-error-refuted",
             "answers-oracle-error",
             "oracle_error",
-            [(0.0).hex()] * 2,
+            [repr(0.0)] * 2,
             "better for the weight of answer 1",
         ),
-        ("answers-error-larger", "answers-arc", "oracle_error", [(0.0).hex(), (0.01).hex()], "regret up to"),
-        ("answers-floor-refuted", "answers-arc", "floor", [(0.5).hex()] * 2, "floor: answer"),
+        ("answers-error-larger", "answers-arc", "oracle_error", [repr(0.0), repr(0.01)], "regret up to"),
+        ("answers-floor-refuted", "answers-arc", "floor", [repr(0.5)] * 2, "floor: answer"),
         ("answers-floor-missing", "answers-floor", "floor", None, "corners[0]: the rest of the weight"),
-        ("answers-floor-lower", "answers-floor", "floor", [(-1.0).hex()] * 2, "regret up to"),
+        ("answers-floor-lower", "answers-floor", "floor", [repr(-1.0)] * 2, "regret up to"),
         ("answers-points-short", "answers-arc", "points", lambda x: x[:-1], "points: expected 4, got 3"),
         ("answers-points-above", "answers-arc", "points", raised, "points[0]: it is not below"),
         ("answers-points-larger-unit", "answers-arc", "exponent", -29, "points[0]: it is not below"),
@@ -84,7 +84,7 @@ def answers_table(cases: Cases) -> Table:
         ("answers-bound-not-asked", "answers-octant-free", "corners.0", lambda x: [*x, 9, 1], "answer 9 is not"),
         ("answers-pruned-bound", "answers-arc-pruned", "answered.lower_bound", "5/2", "2 is proved"),
         ("answers-pruned-y", "answers-arc-pruned", "answered.y", ["1", "3/2"], "exceed its cost"),
-        ("answers-pruned-weight-scaled", "answers-arc-pruned", "delta", (1.0).hex(), "exceed its cost"),
+        ("answers-pruned-weight-scaled", "answers-arc-pruned", "delta", repr(1.0), "exceed its cost"),
         ("answers-pruned-floor", "answers-floor-pruned", "answered.points", [[0, -(1 << 29)]], "it is below the floor"),
         ("answers-pruned-short", "answers-arc-pruned", "answered.y", ["1"], "2 weights and 1 y"),
         ("answers-pruned-points", "answers-arc-pruned", "answered.points", lambda x: x[1:], "2 weights and 1 points"),
@@ -99,19 +99,18 @@ def scores_table(cases: Cases) -> Table:
     delta = cases["scores-table"][1]["delta"]
     return [
         ("scores-sha256", "scores-table", "sha256", "0" * 64, "sha256"),
-        ("scores-beta", "scores-table", "beta", (0.2).hex(), "points"),
-        ("scores-beta-smaller", "scores-table", "beta", (0.05).hex(), "regret up to"),
-        ("scores-beta-zero", "scores-table", "beta", (0.0).hex(), "beta"),
-        ("scores-beta-tiny", "scores-table", "beta", (5e-324).hex(), "too large"),
-        ("scores-delta-less", "scores-table", "delta", (float.fromhex(delta) - 2e-6).hex(), "regret up to"),
-        ("scores-weight-negative", "scores-table", "weights.3.0", (-0.1).hex(), "weights: weight 3"),
-        ("scores-weight-zero", "scores-table", "weights.3", [(0.0).hex()] * 2, "weights: weight 3"),
-        ("scores-weight-other", "scores-table", "weights.2", [(0.25).hex(), (0.75).hex()], "points[2]"),
+        ("scores-beta", "scores-table", "beta", repr(0.2), "points"),
+        ("scores-beta-smaller", "scores-table", "beta", repr(0.05), "regret up to"),
+        ("scores-beta-zero", "scores-table", "beta", repr(0.0), "beta"),
+        ("scores-delta-less", "scores-table", "delta", repr(float(delta) - 2e-6), "regret up to"),
+        ("scores-weight-negative", "scores-table", "weights.3.0", repr(-0.1), "weights: weight 3"),
+        ("scores-weight-zero", "scores-table", "weights.3", [repr(0.0)] * 2, "weights: weight 3"),
+        ("scores-weight-other", "scores-table", "weights.2", [repr(0.25), repr(0.75)], "points[2]"),
         ("scores-weight-missing", "scores-table", "weights", lambda x: x[:2], "members"),
         ("scores-pruned-point-impossible", "scores-pruned", "answered.points", raised, "rules it out"),
         ("scores-pruned-bound", "scores-pruned", "answered.lower_bound", "3", "2 is proved"),
         ("scores-points-above", "scores-table", "points", raised, "points[0]: it is not below"),
-        ("scores-scale", "scores-scaled", "scale", "none", "sha256"),
+        ("scores-scale", "scores-scaled", "scale", ["none", "none"], "sha256"),
         ("scores-log-weight", "scores-log-weights", "subject.log_weight", None, "sha256"),
         ("scores-corner-missing", "scores-table", "corners", lambda x: x[1:], "a corner is missing"),
     ]
@@ -119,7 +118,7 @@ def scores_table(cases: Cases) -> Table:
 
 def samples_table(cases: Cases) -> Table:
     def lower(name: str) -> str:
-        return (float.fromhex(cases[name][1]["delta"]) - 2.0**-18).hex()
+        return repr(float(cases[name][1]["delta"]) - 2.0**-18)
 
     table: Table = [
         (f"{name}-delta-less", name, "delta", lower(name), "delta is not shown for candidate")
@@ -131,10 +130,10 @@ def samples_table(cases: Cases) -> Table:
         *table,
         ("samples-sha256", "samples", "sha256", "0" * 64, "sha256"),
         ("samples-rows", "samples", "subject.rows", 239, "subject.rows"),
-        ("samples-epsilon-negative", "samples", "epsilon", (-0.5).hex(), "epsilon"),
-        ("samples-alpha-zero", "samples", "alpha", (0.0).hex(), "alpha"),
-        ("samples-alpha-one", "samples", "alpha", (1.0).hex(), "alpha"),
-        ("samples-alpha-less", "samples", "alpha", (0.04).hex(), "is not shown"),
+        ("samples-epsilon-negative", "samples", "epsilon", repr(-0.5), "epsilon"),
+        ("samples-alpha-zero", "samples", "alpha", repr(0.0), "alpha"),
+        ("samples-alpha-one", "samples", "alpha", repr(1.0), "alpha"),
+        ("samples-alpha-less", "samples", "alpha", repr(0.04), "is not shown"),
         ("samples-look-later", "samples", "look", 1, "is not shown"),
         ("samples-look-third", tight, "look", 3, "is not shown"),
         ("samples-method", "samples", "method", "hoeffding", "is not shown"),
@@ -153,9 +152,9 @@ def samples_table(cases: Cases) -> Table:
         ("samples-cluster-unknown", "samples-clusters", "certification.clusters.0", "topic x", "'topic x' is not"),
         ("samples-cluster-twice", "samples-clusters", "certification.clusters.0", "topic 2", "is repeated"),
         ("samples-one-cluster", "samples-clusters", "certification.clusters", ["topic 2"], "at least two clusters"),
-        ("samples-selection-all", "samples", "certification.selection", (1.0).hex(), "certification"),
-        ("samples-hole", "samples-holes-in-selection", "certification.selection", (0.0).hex(), "has no generation"),
-        ("samples-wide", "samples", "ranges.0", [(-1e308).hex(), (1e308).hex()], "wider"),
+        ("samples-selection-all", "samples", "certification.selection", repr(1.0), "certification"),
+        ("samples-hole", "samples-holes-in-selection", "certification.selection", repr(0.0), "has no generation"),
+        ("samples-wide", "samples", "ranges.0", [repr(-1e308), repr(1e308)], "is not shown"),
     ]
 
 
@@ -171,14 +170,14 @@ MALFORMED: list[tuple[str, str, str, Any, str]] = [
     ("answers-type-samples", "answers-arc", "subject.type", "samples", "subject.type"),
     ("answers-kind-exact", "answers-arc", "kind", "exact", "unknown key"),
     ("answers-kind-statistical", "answers-arc", "kind", "statistical", "unknown key"),
-    ("answers-error-one", "answers-arc", "oracle_error", [(0.0).hex()], "oracle_error: expected 2"),
+    ("answers-error-one", "answers-arc", "oracle_error", [repr(0.0)], "oracle_error: expected 2"),
     ("answers-error-null", "answers-arc", "oracle_error", None, "oracle_error: expected a list"),
-    ("answers-floor-short", "answers-floor", "floor", [(0.0).hex()], "floor: expected 2"),
+    ("answers-floor-short", "answers-floor", "floor", [repr(0.0)], "floor: expected 2"),
     ("answers-floor-infinite", "answers-floor", "floor", ["-inf", "-inf"], "floor[0]"),
     ("answers-members-names", "answers-arc", "members", ["0"], "members[0]"),
     ("answers-exponent-huge", "answers-arc", "exponent", -5000, "exponent"),
     ("answers-exponent-true", "answers-arc", "exponent", True, "exponent"),
-    ("answers-points-ragged", "answers-arc", "points.0", [1], "points[0]: expected 2 integers"),
+    ("answers-points-ragged", "answers-arc", "points.0", [1], "points[0]: expected 2 entries"),
     ("answers-points-text", "answers-arc", "points.0", ["1", "2"], "points[0][0]"),
     ("answers-denominator-zero", "answers-arc", "denominator", 0, "denominator"),
     ("answers-corner-odd", "answers-arc", "corners.0", lambda x: x[:-1], "corners[0]"),
@@ -190,20 +189,25 @@ MALFORMED: list[tuple[str, str, str, Any, str]] = [
     ("answers-rewards-twice", "answers-arc", "subject.rewards", ["safe", "safe"], "distinct names"),
     ("answers-rewards-many", "answers-arc", "subject.rewards", [f"r{k}" for k in range(65)], "1 to 64 distinct"),
     ("answers-unknown-key", "answers-arc", "lower_bound", "0", "unknown key 'lower_bound'"),
-    ("scores-beta-number", "scores-table", "beta", 1, "beta: expected a string"),
-    ("scores-minmax", "scores-table", "scale", "minmax", "scale"),
-    ("scores-weight-short", "scores-table", "weights.0", [(1.0).hex()], "weights[0]: expected 2"),
+    ("scores-beta-number", "scores-table", "beta", 1, "beta: expected a decimal"),
+    ("scores-beta-denormal", "scores-table", "beta", "5e-324", "too large or too small"),
+    ("scores-beta-huge", "scores-table", "beta", "1.7e308", "too large or too small"),
+    ("scores-delta-nan", "scores-table", "delta", "nan", "delta: expected a decimal"),
+    ("answers-delta-nan", "answers-arc", "delta", "nan", "delta: expected a decimal"),
+    ("samples-alpha-nan", "samples", "alpha", "nan", "alpha: expected a decimal"),
+    ("scores-minmax", "scores-table", "scale", ["minmax", "none"], "scale[0]"),
+    ("scores-weight-short", "scores-table", "weights.0", [repr(1.0)], "weights[0]: expected 2"),
     ("scores-prompt-null", "scores-table", "subject.prompt", None, "subject.prompt"),
     ("scores-log-weight-true", "scores-table", "subject.log_weight", True, "subject.log_weight"),
     ("samples-objective", "samples", "objective", "reward_minus_kl", "objective"),
     ("samples-scale", "samples", "scale", "minmax", "scale"),
     ("samples-ranges-word", "samples", "ranges", "none", "ranges: expected a list"),
-    ("samples-ranges-empty", "samples", "ranges.0", [(1.0).hex(), (1.0).hex()], "ranges[0]: expected low < high"),
+    ("samples-ranges-empty", "samples", "ranges.0", [repr(1.0), repr(1.0)], "ranges[0]: expected low < high"),
     ("samples-method", "samples", "method", "bootstrap", "method"),
     ("samples-look-negative", "samples", "look", -1, "look"),
     ("samples-simultaneous-null", "samples", "simultaneous", None, "simultaneous: expected true or false"),
-    ("samples-bets-hoeffding", "samples-hoeffding", "bets", [[1, 1]] * 4, "bets: expected null"),
-    ("samples-bets-whole", "samples-bets", "bets.0", [1024, 1], "bets[0]: expected 2 integers from 1 to 1023"),
+    ("samples-bets-hoeffding", "samples-hoeffding", "bets", [[1, 1]] * 4, "null, since the method is not betting"),
+    ("samples-bets-whole", "samples-bets", "bets.0", [1024, 1], "bets[0][0]: expected an integer from 1 to 1023"),
     ("samples-bets-zero", "samples-bets", "bets.0", [0, 1], "bets[0][0]"),
     ("samples-seed-negative", "samples", "certification.seed", -1, "certification.seed"),
     ("samples-both-rules", "samples", "certification.clusters", [], "unknown key"),
@@ -220,6 +224,7 @@ def malformed(cases: Cases) -> Iterator[tuple[str, bytes, str, str]]:
     certificate, table = json.dumps(document).encode(), answers.csv()
     yield "answers-file-missing", certificate, table.replace("w_brief", "x"), "the column 'w_brief' is missing"
     yield "answers-file-half-asked", certificate, table + "1,,0,1,1,1\n", "line 12: column 'w_helpful'"
+    yield "answers-file-blank", certificate, table + " , , ,1,1,1\n", "line 12: column 'w_safe'"
     yield "answers-file-negative", certificate, table + "1,-1,0,1,1,1\n", "finite number >= 0"
     yield "answers-file-zero", certificate, table + "0,0,0,1,1,1\n", "line 12: expected a weight that is not all 0"
     yield "answers-file-no-value", certificate, table + "1,0,0,1,1,\n", "column 'v_brief': expected a finite number"
@@ -232,5 +237,5 @@ def malformed(cases: Cases) -> Iterator[tuple[str, bytes, str, str]]:
     samples, document = cases["samples-clusters"]
     certificate, table = json.dumps(document).encode(), samples.csv()
     yield "samples-file-cluster", certificate, table + "prompt 3,a,0,0,topic 7\n", "another cluster further up"
-    yield "samples-file-no-name", certificate, table + "prompt 99,,0,0,topic 7\n", "distinct non-empty names"
+    yield "samples-file-no-name", certificate, table + "prompt 99,,0,0,topic 7\n", "expected non-empty strings"
     yield "samples-file-none", certificate, table + "prompt 3,a,None,0,topic 3\n", "column 'safe': expected a finite"

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import math
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -19,8 +20,17 @@ from typing import Any
 
 import pytest
 
-from palm_opt.checker import certificate
-from palm_opt.checker.certificate import CertificateParseError, InvalidCertificate, Problem, check, parse, read_values
+from palm_opt import checker
+from palm_opt.checker import (
+    CertificateParseError,
+    InvalidCertificate,
+    Problem,
+    check,
+    parse,
+    read_values,
+    refuse,
+    statement,
+)
 
 FOLDER = Path(__file__).parents[1] / "certificates"
 
@@ -39,7 +49,11 @@ CASES = make.correct()
 
 
 def files(kind: str) -> list[Any]:
-    return [pytest.param(path, id=path.stem) for path in sorted((FOLDER / kind).glob("*.json"))]
+    """The files of version 2 and of version 1 in one of the three folders."""
+    new, old = (sorted(folder.glob("*.json")) for folder in (FOLDER / kind, FOLDER / "v1" / kind))
+    return [pytest.param(path, id=path.stem) for path in new] + [
+        pytest.param(path, id=f"v1-{path.stem}") for path in old
+    ]
 
 
 def fragment(path: Path) -> str:
@@ -47,10 +61,7 @@ def fragment(path: Path) -> str:
 
 
 def problem_of(pool: Any) -> Problem:
-    scale = pool.scale
-    if not isinstance(scale, str):
-        scale = [tuple(map(float.fromhex, pair)) for pair in scale]
-    return Problem(pool.names, pool.rewards, pool.rows, pool.costs, scale)
+    return Problem(pool.names, pool.rewards, pool.rows, pool.costs, pool.scale)
 
 
 # The files
@@ -58,17 +69,19 @@ def problem_of(pool: Any) -> Problem:
 
 @pytest.mark.parametrize("path", files("correct"))
 def test_correct(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert certificate.main([str(path), str(path.with_suffix(".csv"))]) == 0
+    assert checker.main([str(path), str(path.with_suffix(".csv"))]) == 0
     out, err = capsys.readouterr()
     document = json.loads(path.read_text(encoding="utf-8"))
-    assert err == "" and out.count("\n") == 1
-    assert out.startswith(f"VERIFIED kind={document['kind']} members={len(document['members'])} cost=")
-    assert out.endswith(f" sha256={document['sha256']}\n")
+    *statement, last = out.splitlines()
+    assert err == "" and len(statement) >= 4 and out.isascii()
+    assert all(line[0].isupper() and line.endswith(".") for line in statement)
+    assert last.startswith(f"VERIFIED kind={document['kind']} members={len(document['members'])} cost=")
+    assert last.endswith(f" sha256={document['sha256']}")
 
 
 @pytest.mark.parametrize("path", files("incorrect"))
 def test_incorrect(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert certificate.main([str(path), str(path.with_suffix(".csv"))]) == 1
+    assert checker.main([str(path), str(path.with_suffix(".csv"))]) == 1
     out, err = capsys.readouterr()
     last = out.splitlines()[-1]
     assert err == "" and last.startswith("NOT VERIFIED: ") and fragment(path) in last
@@ -76,9 +89,9 @@ def test_incorrect(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("path", files("malformed"))
 def test_malformed(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert certificate.main([str(path), str(path.with_suffix(".csv"))]) == 2
+    assert checker.main([str(path), str(path.with_suffix(".csv"))]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and str(path.parent) in err and fragment(path) in err
+    assert out == "" and err.count("\n") == 1 and err.startswith("NOT CHECKED: ") and fragment(path) in err
 
 
 def test_files_are_as_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,19 +119,19 @@ def test_bounds_are_the_optimum_of_enumeration() -> None:
 
 def test_verified_line_and_dict() -> None:
     sha256 = "0" * 64
-    verified = certificate.Verified("exact", 8, Fraction(8), Fraction(7), 0.0, 0.05, sha256)
+    verified = checker.Verified("exact", 8, Fraction(8), Fraction(7), 0.0, 0.05, sha256)
     line = f"VERIFIED kind=exact members=8 cost=8 lower_bound=7 epsilon=0.0 delta=0.05 sha256={sha256}"
     assert str(verified) == line
     assert verified.as_dict() == {
         "verified": True, "kind": "exact", "members": 8, "cost": 8, "lower_bound": 7,
-        "epsilon": 0.0, "delta": 0.05, "sha256": sha256,
+        "epsilon": 0.0, "delta": 0.05, "sha256": sha256, "statement": [],
     }  # fmt: skip
     other = dataclasses.replace(verified, cost=Fraction(5, 2), lower_bound=Fraction(7, 3))
     assert "cost=2.5 lower_bound=7/3 " in str(other)
     assert dataclasses.replace(verified, lower_bound=math.inf).as_dict()["lower_bound"] == "infinity"
     assert "cost=100/3 " in str(dataclasses.replace(verified, cost=Fraction(100, 3)))
-    assert certificate._plain(Fraction(10**400)) == 10**400
-    assert certificate._plain(Fraction(10**400, 3)) == f"{10**400}/3"
+    assert statement.plain(Fraction(10**400)) == 10**400
+    assert statement.plain(Fraction(10**400, 3)) == f"{10**400}/3"
     with pytest.raises(dataclasses.FrozenInstanceError):
         verified.members = 1  # type: ignore[misc]
 
@@ -222,20 +235,23 @@ def test_long_dominator_chain_and_deep_tree_need_no_recursion() -> None:
 
 
 def test_tree_deeper_than_the_cap_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certificate, "MAX_TREE_DEPTH", 0)
+    monkeypatch.setattr(refuse, "MAX_TREE_DEPTH", 0)
     pool, document = CASES["pentagon"]
-    with pytest.raises(InvalidCertificate, match="deeper than 0"):
+    with pytest.raises(CertificateParseError, match="deeper than 0"):
         check(document, problem_of(pool))
 
 
 @pytest.mark.parametrize(
     ("limit", "value", "match"),
-    [("MAX_WEIGHTS", 4, "than 4 weights"), ("MAX_COVERAGE_BITS", 24, "beyond"), ("MAX_DENOMINATOR_BITS", 0, "denom")],
+    [
+        ("MAX_WEIGHTS", 4, "than 4 weights"), ("MAX_PACKED_BYTES", 24, "beyond"), ("MAX_DENOMINATOR_BITS", 0, "denom"),
+        ("MAX_WORK", 10_000, "more than 10000 operations"),
+    ],
 )  # fmt: skip
 def test_limits(limit: str, value: int, match: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certificate, limit, value)
+    monkeypatch.setattr(refuse, limit, value)
     pool, document = CASES["pentagon"]
-    with pytest.raises(InvalidCertificate, match=match):
+    with pytest.raises(CertificateParseError, match=match):
         check(document, problem_of(pool))
 
 
@@ -243,14 +259,14 @@ def test_size_cap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pool, document = CASES["fan"]
     (tmp_path / "c.json").write_text(json.dumps(document), encoding="utf-8")
     (tmp_path / "v.csv").write_text(pool.csv(), encoding="utf-8")
-    certificate.verify_files(tmp_path / "c.json", tmp_path / "v.csv")
+    checker.verify_files(tmp_path / "c.json", tmp_path / "v.csv")
     with monkeypatch.context() as patch:
-        patch.setattr(certificate, "MAX_VALUES_BYTES", 10)
+        patch.setattr(refuse, "MAX_VALUES_BYTES", 10)
         with pytest.raises(CertificateParseError, match=r"v\.csv: expected at most 10 bytes"):
-            certificate.verify_files(tmp_path / "c.json", tmp_path / "v.csv")
-    monkeypatch.setattr(certificate, "MAX_BYTES", 10)
+            checker.verify_files(tmp_path / "c.json", tmp_path / "v.csv")
+    monkeypatch.setattr(refuse, "MAX_BYTES", 10)
     with pytest.raises(CertificateParseError, match=r"c\.json: certificate: expected at most 10 bytes"):
-        certificate.verify_files(tmp_path / "c.json", tmp_path / "v.csv")
+        checker.verify_files(tmp_path / "c.json", tmp_path / "v.csv")
 
 
 def test_a_leaf_is_exact_beyond_its_fixed_point_pass() -> None:
@@ -276,9 +292,9 @@ def test_a_leaf_is_exact_beyond_its_fixed_point_pass() -> None:
 
 WRONG: list[tuple[str, str, list[Any]]] = [  # case, path of the key, values that make a claim false
     ("triangle-branching", "sha256", ["1" * 64]),
-    ("triangle-branching", "scale", ["minmax"]),
-    ("triangle-branching", "epsilon", [(1.0).hex(), (-0.25).hex(), (2.0**-1074 * -1).hex(), (0.5).hex()]),
-    ("triangle-branching", "delta", [(0.49999999999999994).hex(), (-1.0).hex(), (0.0).hex(), (1.0).hex()]),
+    ("triangle-branching", "scale", [["minmax", "none", "none"]]),
+    ("triangle-branching", "epsilon", [repr(1.0), repr(-0.25), repr(2.0**-1074 * -1), repr(0.5)]),
+    ("triangle-branching", "delta", [repr(0.49999999999999994), repr(-1.0), repr(0.0), repr(1.0)]),
     ("triangle-branching", "members", [["0"], ["1", "0"], ["0", "0"], ["0", "9"], []]),
     ("triangle-branching", "required", [["2"], ["x"], ["0", "1", "2"]]),
     ("triangle-branching", "forbidden", [["0"], ["1"], ["y"]]),
@@ -286,7 +302,7 @@ WRONG: list[tuple[str, str, list[Any]]] = [  # case, path of the key, values tha
     ("triangle-branching", "dominators", [[], [-1, -1], [1, -1, -1], [-1, 0, -1], [-1, -1, -1, -1], [-1, -1, 3]]),
     ("triangle-branching", "branching.nodes", [[], [["packing", []]], [["uncovered", 0]]]),
     ("triangle-branching", "subject.candidates", [2, 4]),
-    ("triangle-branching", "subject.rewards", [["a", "c", "b"], ["a", "b"], ["-a", "b", "c"]]),
+    ("triangle-branching", "subject.rewards", [["a", "c", "b"], ["a", "b", "d"], ["-a", "b", "c"]]),
     ("triangle-branching", "subject.cost", ["a"]),
     ("rounding", "packing.y", [["1"] * 3, ["1/2"] * 2, ["1/2"] * 4, ["1/2", "1/2", "0"], ["1", "1/2", "-1/2"]]),
     ("rounding", "packing.weights.0", [[0, 0, 0], [0, 1, 0], [1, 0], [1, 0, 0, 0]]),
@@ -322,7 +338,7 @@ def test_every_multiplier_matters_where_it_is_tight(case: str) -> None:
     problem, v = problem_of(pool), pool.values()
     index = {name: i for i, name in enumerate(pool.names)}
     members = [index[name] for name in document["members"]]
-    epsilon, delta = (Fraction(float.fromhex(document[key])) for key in ("epsilon", "delta"))
+    epsilon, delta = (Fraction(document[key]) for key in ("epsilon", "delta"))
     refused = 0
     for at, row in enumerate(document["multipliers"]):
         for mutated in ([], [row, row]):
@@ -355,7 +371,7 @@ JUNK: list[Any] = [
     "",
     "x",
     "1/0",
-    "0x1.0000000000000p+0",
+    "1e-5",
     "\ud800",
     [],
     [[]],
@@ -441,7 +457,7 @@ def test_sha256_tells_problems_apart() -> None:
     base = {"names": ["x", "y"], "rewards": ["a"], "values": [[1.0], [2.0]], "costs": None, "scale": "none"}
     changes: list[dict[str, Any]] = [
         {}, {"names": ["y", "x"]}, {"rewards": ["-a"]}, {"values": [[2.0], [1.0]]}, {"costs": [1.0, 1.0]},
-        {"costs": [1.0, 2.0]}, {"scale": "minmax"}, {"scale": [(0.0, 1.0)]}, {"scale": [(0.0, 2.0)]},
+        {"costs": [1.0, 2.0]}, {"scale": "minmax"}, {"scale": [(0.0, 1.0)]}, {"scale": [(0.0, 2.0)]}, {"scale": "log"},
     ]  # fmt: skip
     assert len({Problem(**(base | change)).sha256() for change in changes}) == len(changes)
 
@@ -455,6 +471,7 @@ def test_sha256_tells_problems_apart() -> None:
         {"values": [[1.0], [math.inf]]}, {"costs": [1.0]}, {"costs": [1.0, -1.0]}, {"costs": [1.0, math.inf]},
         {"costs": [1.0, math.nan]}, {"costs": [1.0, None]}, {"scale": "zscore"}, {"scale": []},
         {"scale": [(1.0, 1.0)]}, {"scale": [(0.0, math.inf)]}, {"scale": [(1.0,)]}, {"scale": None},
+        {"scale": ["none", "none"]}, {"scale": [("a", "b")]}, {"scale": "log", "values": [[1.0], [0.0]]},
     ],
 )  # fmt: skip
 def test_problem_refuses(change: dict[str, Any]) -> None:
@@ -467,10 +484,10 @@ def test_read_values(tmp_path: Path) -> None:
     path = tmp_path / "values.csv"
     path.write_bytes('\ufeff"n",a,skip,b,c\r\n"x, y",1e0,?,-.5,2\r\n\r\né, +3. ,,-0.0,0\r\n'.encode())
     subject = {"id": "n", "rewards": ["b", "-a"], "cost": "c", "candidates": 2}
-    problem = read_values(path, subject, [[(0.0).hex(), (1.0).hex()], [0.0, 2.0]])
-    assert problem.names == ["x, y", "é"] and problem.costs == [2.0, 0.0]
+    problem = read_values(path, subject, [["0.0", "1.0"], "none"])
+    assert problem.names == ["x, y", "é"] and list(problem.costs) == [2.0, 0.0] and problem.unused == ["skip"]
     assert list(problem.values) == [-0.5, 1.0, -0.0, 3.0]
-    assert problem.scale == [(0.0, 1.0), (0.0, 2.0)]
+    assert problem.scale == [["0.0", "1.0"], "none"]
     unnamed = read_values(path, subject | {"id": None, "cost": None}, "none")
     assert unnamed.names == ["0", "1"] and unnamed.costs is None
     path.write_bytes(b"n,a\n\xff,1\n")
@@ -484,32 +501,54 @@ def test_read_values(tmp_path: Path) -> None:
 # The command
 
 
-def test_runs_alone_without_packages(tmp_path: Path) -> None:
-    shutil.copytree(Path(certificate.__file__).parent, tmp_path / "checker")
-    command = [sys.executable, "-I", "-S", "checker"]
+HOSTILE = ["json", "csv", "fractions", "decimal", "re", "hashlib", "pathlib", "array", "dataclasses", "math", "stat"]
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+def test_runs_alone_beside_and_around_hostile_files(tmp_path: Path) -> None:
+    """A copy of the folder, with files named like standard modules beside it, where it is run, and inside of it."""
+    folder = tmp_path / "below" / "checker"
+    shutil.copytree(Path(checker.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for place in (tmp_path, tmp_path / "below", folder):
+        for name in HOSTILE:
+            (place / f"{name}.py").write_text("raise SystemExit('hostile')\n")
+
+    def run(flags: str, cwd: Path, *arguments: str) -> tuple[int, str, str]:
+        command = [sys.executable, *flags.split(), str(folder.relative_to(cwd))]
+        done = subprocess.run([*command, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout, done.stderr
 
-    for kind, name, code in (("correct", "cube", 0), ("incorrect", "bound-too-high", 1), ("malformed", "float", 2)):
+    for kind, name, code in (
+        ("correct", "cube", 0), ("incorrect", "bound-too-high", 1), ("malformed", "float", 2),
+        ("correct", "answers-octant", 0), ("correct", "scores-table", 0), ("correct", "samples", 0),
+        ("incorrect", "answers-corner-missing", 1), ("malformed", "samples-look-negative", 2),
+    ):  # fmt: skip
         base = FOLDER / kind / name
-        returned, out, err = run(f"{base}.json", f"{base}.csv")
-        assert returned == code and (out + err).count("\n") == 1
-        assert out.startswith(("VERIFIED kind=exact ", "NOT VERIFIED: ", "")[code]) and bool(err) == (code == 2)
+        for flags, cwd in (("-I", tmp_path), ("-I -S", tmp_path / "below")):
+            returned, out, err = run(flags, cwd, f"{base}.json", f"{base}.csv")
+            assert returned == code and "hostile" not in out + err
+            last = (out + err).splitlines()[-1]
+            assert last.startswith(("VERIFIED kind=", "NOT VERIFIED: ", "NOT CHECKED: ")[code]) and bool(err) == (
+                code == 2
+            )
+            assert code == 0 or (out + err).count("\n") == 1
     for arguments in ((), ("no such.json", "no such.csv"), (".", "."), ("--help",)):
-        returned, out, err = run(*arguments)
+        returned, out, err = run("-I", tmp_path, *arguments)
         assert returned == 2 and out == "" and err.count("\n") == 1
 
 
 def test_missing_values_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert certificate.main([str(FOLDER / "correct" / "fan.json"), "no\nsuch é.csv"]) == 2
+    assert checker.main([str(FOLDER / "correct" / "fan.json"), "no\nsuch é.csv"]) == 2
     err = capsys.readouterr().err
     assert "such" in err and err.count("\n") == 1 and err.isascii()
 
 
 def test_no_dependency_beyond_the_standard_library() -> None:
-    source = Path(certificate.__file__).read_text(encoding="utf-8")
-    imports = [line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))]
-    assert {name.split(".")[0] for name in imports} <= sys.stdlib_module_names
-    assert len(source.splitlines()) < 2_200
+    for path in sorted(Path(checker.__file__).parent.glob("*.py")):
+        names = {
+            line.split()[1]
+            for line in path.read_text(encoding="utf-8").splitlines()
+            if re.match("(import|from) ", line)
+        }
+        foreign = {name for name in names if name[0] != "." and name.split(".")[0] not in sys.stdlib_module_names}
+        assert foreign <= ({"palm_opt.checker"} if path.name == "__main__.py" else set())
+        assert path.stem not in sys.stdlib_module_names

@@ -21,10 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import palm_opt as palm
-from palm_opt.align.pipeline import read_weights
 from palm_opt.errors import StoreError
 from palm_opt.portfolio.store import check_directory
 from palm_opt.storage import atomic_path
+from palm_opt.tables.weights import read_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = "model,a,b\nx,1,0\ny,0,1\nz,0.6,0.6\n"
@@ -188,7 +188,7 @@ VALUES = ["--id", "model", "--rewards", "a,b"]
         (["certify-samples", "junk.npz", "--range", "0:1"], "cannot be read as npz"),
         (["plan", "junk.npz"], "cannot be read as npz"),
         (["report", "."], "no portfolio.json"),
-        (["align", "examples/embedded.toml", "--weights", "binary", "--out", "o"], "not UTF-8"),
+        (["align", "examples/embedded.toml", "--weights", "binary.csv", "--out", "o"], "not UTF-8"),
     ],
 )
 def test_commands_refuse_in_one_line(
@@ -201,7 +201,8 @@ def test_commands_refuse_in_one_line(
     from palm_opt.cli import main
 
     (tmp_path / "V.csv").write_text(TABLE)
-    (tmp_path / "binary").write_bytes(bytes(range(256)))
+    for name in ("binary", "binary.csv"):
+        (tmp_path / name).write_bytes(bytes(range(256)))
     (tmp_path / "junk.npz").write_bytes(BAD["junk.npz"][0])
     recipe = Path("examples/embedded.toml").resolve()
     monkeypatch.chdir(tmp_path)
@@ -240,12 +241,12 @@ def test_json_says_that_another_table_is_not_verified(tmp_path: Path, capfd: pyt
 ENDLESS = """
 import os, pathlib, resource, sys
 import palm_opt as palm
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.align import Portfolio
 from palm_opt.align.measuring.prompts import read_rows
 from palm_opt.portfolio.journal import read_journal
-from palm_opt.align.pipeline import read_weights
-from palm_opt.align.recipe.declaration import load_recipe
+from palm_opt.align.recipe.reading import load_recipe
+from palm_opt.tables.weights import read_weights
 from palm_opt.statistics.looks import Ledger
 from palm_opt.planning.planned import Plan
 from palm_opt.tables.samples_files import holds_samples

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import palm_opt as palm
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.planning.gibbs import gibbs
 from palm_opt.planning.planned import Plan
 from palm_opt.result import Stop

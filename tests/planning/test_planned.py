@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from palm_opt.align import load_recipe
-from palm_opt.align.pipeline import _weights
+from palm_opt.align.weights import weights_for
 from palm_opt.errors import ProblemError
 from palm_opt.planning.planned import Plan, Planned
 from palm_opt.result import Certificate, Stop
@@ -129,10 +129,10 @@ def test_weights_are_in_the_order_of_the_recipe(tmp_path):
     recipe = load_recipe(ROOT / "examples" / "embedded.toml")
     assert recipe.reward_names == ("helpfulness", "brevity", "courtesy")
     expected = [[0.25, 0.25, 0.5], [1, 0, 0]]
-    assert _weights(PLAN, recipe).tolist() == expected
-    assert _weights(PLAN.write(tmp_path / "plan.json"), recipe).tolist() == expected
-    assert _weights(str(tmp_path / "plan.json"), recipe).tolist() == expected
-    assert _weights(np.array(expected), recipe).tolist() == expected
+    assert weights_for(PLAN, recipe).tolist() == expected
+    assert weights_for(PLAN.write(tmp_path / "plan.json"), recipe).tolist() == expected
+    assert weights_for(str(tmp_path / "plan.json"), recipe).tolist() == expected
+    assert weights_for(np.array(expected), recipe).tolist() == expected
 
 
 def test_a_plan_for_another_recipe_is_refused(tmp_path):
@@ -141,11 +141,11 @@ def test_a_plan_for_another_recipe_is_refused(tmp_path):
     with pytest.raises(
         ProblemError, match=r"plan\.json: planned for beta = 0\.1, .*embedded\.toml trains with .* 0\.002"
     ):
-        _weights(path, recipe)
+        weights_for(path, recipe)
     with pytest.raises(ProblemError, match=r"plan: planned 'brevity' on the scale 0 to 2, .* trains it on 0 to 1"):
-        _weights(replace(PLAN, scale=((0.0, 1.0), (0.0, 1.0), (0.0, 2.0))), recipe)
+        weights_for(replace(PLAN, scale=((0.0, 1.0), (0.0, 1.0), (0.0, 2.0))), recipe)
     with pytest.raises(ProblemError, match="is about the rewards safe, helpfulness, brevity"):
-        _weights(replace(PLAN, rewards=("safe", "helpfulness", "brevity")), recipe)
+        weights_for(replace(PLAN, rewards=("safe", "helpfulness", "brevity")), recipe)
 
 
 def test_warnings_say_what_the_promise_is_not_about():

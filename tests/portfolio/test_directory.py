@@ -15,29 +15,39 @@ import pytest
 
 from palm_opt.align import Portfolio
 from palm_opt.errors import StoreError
-from palm_opt.portfolio.store import Store, new_workplace, read_journal, seal
+from palm_opt.portfolio.journal import read_journal
+from palm_opt.portfolio.store import Store, new_workplace, seal
 
 SUBJECT = {"recipe": "r", "base model": "b", "data": "d"}
 WEIGHT = {"a": 0.25, "b": 0.75}
 
 
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def named(path: Path) -> dict[str, Any]:
+    """Size and hash of a file, as a manifest has them."""
+    return {"size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def write_sealed(root: Path, document: dict[str, Any]) -> None:
+    """Write a manifest with its own hash, whatever it says: the slow twin of `write_manifest`."""
+    lines = json.dumps({key: x for key, x in document.items() if key != "sha256"}, indent=1).splitlines(keepends=True)
+    before = "".join([*lines[:-2], lines[-2].replace("\n", ",\n")])
+    seal = hashlib.sha256(before.encode()).hexdigest()
+    (root / "portfolio.json").write_text(f'{before} "sha256": "{seal}"\n}}\n')
 
 
 def make_portfolio(root: Path, change: Callable[[dict[str, Any]], Any] | None = None) -> Path:
     """A small, valid portfolio directory; `change` edits the manifest before it is written."""
-    table = "member,a,b\nbase,0.5,5.0\nw-0-100,0.1,9.0\nw-100-0,0.9,1.0\nw-50-50,0.6,6.5\n"
+    table = "member,a,b\nbase,0.5,5.0\nmod-50-50,0.1,9.0\nw-0-100,0.1,9.0\nw-100-0,0.9,1.0\nw-50-50,0.6,6.5\n"
     (root / "adapters" / "w-0-100").mkdir(parents=True)
     (root / "adapters" / "w-100-0").mkdir()
     (root / "values.csv").write_text(table)
     members = []
-    files = {"values.csv": digest(root / "values.csv")}
+    files = {"values.csv": named(root / "values.csv")}
     for name, weight, value in (("w-0-100", (0, 1), (0.1, 9.0)), ("w-100-0", (1, 0), (0.9, 1.0))):
         folder = root / "adapters" / name
         (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "auto_mapping": null}')
         (folder / "adapter_model.safetensors").write_bytes(name.encode())
-        files.update({f"adapters/{name}/{file.name}": digest(file) for file in sorted(folder.iterdir())})
+        files.update({f"adapters/{name}/{file.name}": named(file) for file in sorted(folder.iterdir())})
         members.append(
             {
                 "name": name,
@@ -50,7 +60,7 @@ def make_portfolio(root: Path, change: Callable[[dict[str, Any]], Any] | None = 
         )
     document: dict[str, Any] = {
         "format": "palm_opt portfolio",
-        "version": 1,
+        "version": 2,
         "base_model": {"name": "embedded", "revision": None, "sha256": "0" * 64},
         "rewards": [{"name": "a", "low": 0.0, "high": 1.0}, {"name": "b", "low": 0.0, "high": 10.0}],
         "beta": 0.1,
@@ -64,7 +74,7 @@ def make_portfolio(root: Path, change: Callable[[dict[str, Any]], Any] | None = 
     }
     if change is not None:
         change(document)
-    (root / "portfolio.json").write_text(json.dumps(document))
+    write_sealed(root, document)
     return root
 
 
@@ -87,7 +97,7 @@ def _set(*keys: Any, to: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-H = "0" * 64
+H = {"size": 0, "sha256": "0" * 64}
 RUN = {"stop": "target", "target": 0.1, "trainings": 2, "lower_bound": 1.0, "trainer_error": None, "missed": {}}
 
 
@@ -95,7 +105,7 @@ RUN = {"stop": "target", "target": 0.1, "trainings": 2, "lower_bound": 1.0, "tra
     "change",
     [
         _set("format", to="other"),
-        _set("version", to=2),
+        _set("version", to=3),
         _set("version", to=True),
         _set("extra", to=1),
         _set("members", to=[]),
@@ -122,6 +132,11 @@ RUN = {"stop": "target", "target": 0.1, "trainings": 2, "lower_bound": 1.0, "tra
         _set("beta", to="0"),
         _set("files", "values.csv", to=H),
         _set("files", "values.csv", to=7),
+        _set("files", "values.csv", to=H["sha256"]),
+        _set("files", "values.csv", "size", to=-1),
+        _set("files", "values.csv", "size", to=True),
+        _set("files", "values.csv", "size", to=10**30),
+        _set("files", "values.csv", "more", to=1),
         _set("files", "/etc/passwd", to=H),
         _set("files", "../values.csv", to=H),
         _set("files", "adapters/../values.csv", to=H),
@@ -162,7 +177,7 @@ def test_a_mixture_brings_its_adapters_along(tmp_path: Path) -> None:
     mixed, trained = portfolio.members
     assert (mixed.parts, mixed.served, mixed.adapter) == (parts, parts, None)
     assert (trained.parts, trained.served) == (None, {"w-100-0": 1.0})
-    (tmp_path / "adapters" / "w-0-100" / "adapter_model.safetensors").write_bytes(b"other")
+    (tmp_path / "adapters" / "w-0-100" / "adapter_model.safetensors").write_bytes(b"another")
     with pytest.raises(StoreError, match="SHA-256"):
         Portfolio.load(tmp_path)
 
@@ -221,7 +236,7 @@ def test_damage_and_links_are_refused(tmp_path: Path) -> None:
     root = make_portfolio(tmp_path / "p")
     weights = root / "adapters" / "w-0-100" / "adapter_model.safetensors"
     original = weights.read_bytes()
-    weights.write_bytes(b"other")
+    weights.write_bytes(b"another")
     with pytest.raises(StoreError, match="SHA-256"):
         Portfolio.load(root)
     outside = tmp_path / "outside"
@@ -262,8 +277,8 @@ def test_adapter_configurations_that_load_code_are_refused(tmp_path: Path, text:
     file = root / "adapters" / "w-0-100" / "adapter_config.json"
     file.write_text(text)
     document = json.loads((root / "portfolio.json").read_text())
-    document["files"]["adapters/w-0-100/adapter_config.json"] = digest(file)
-    (root / "portfolio.json").write_text(json.dumps(document))
+    document["files"]["adapters/w-0-100/adapter_config.json"] = named(file)
+    write_sealed(root, document)
     with pytest.raises(StoreError, match="LoRA"):
         Portfolio.load(root)
 
@@ -271,6 +286,13 @@ def test_adapter_configurations_that_load_code_are_refused(tmp_path: Path, text:
 def work(folder: Path) -> dict[str, Any]:
     (folder / "adapter_model.safetensors").write_bytes(b"weights")
     return {"seconds": 1.0}
+
+
+def write_head(root: Path) -> None:
+    """The head that goes with the whole lines of a journal."""
+    entries, _ = read_journal(root / "journal.jsonl")
+    head = {"lines": len(entries), "checksum": entries[-1]["checksum"] if entries else ""}
+    (root / "journal.head").write_text(json.dumps(head))
 
 
 def events(root: Path) -> list[str]:
@@ -308,6 +330,7 @@ def test_an_adapter_that_the_journal_missed_is_adopted(tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
     lines = journal.read_bytes().split(b"\n")
     journal.write_bytes(b"\n".join(lines[:2]) + b"\n" + lines[2][: len(lines[2]) // 2])  # killed while writing "result"
+    write_head(tmp_path)
     (tmp_path / "adapters" / ".training-left").mkdir()
     with Store.open(tmp_path, SUBJECT) as store:
         assert events(tmp_path) == ["open", "intent"]

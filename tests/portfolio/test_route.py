@@ -14,7 +14,7 @@ from palm_opt.errors import StoreError
 from palm_opt.portfolio.route import route
 from tests.cli.test_cli import output
 from tests.cli.test_cli import palm as command_line
-from tests.portfolio.test_directory import make_portfolio, mixture
+from tests.portfolio.test_directory import make_portfolio, mixture, write_sealed
 
 POOL = np.array([[0.5, 0.5], [0.1, 0.9], [0.9, 0.1], [0.6, 0.65]])  # as in make_portfolio, scaled
 MEMBERS = {"w-0-100": POOL[1], "w-100-0": POOL[2]}
@@ -59,7 +59,7 @@ def test_regret_never_exceeds_the_promise(tmp_path: Path) -> None:
     assert route(root, {"a": 1, "b": 1}).regret == 0.125  # exactly (0.6 + 0.65) / 2 - 0.5
     document = json.loads((root / "portfolio.json").read_text())
     del document["files"]["values.csv"]  # without the table: what the promise allows
-    (root / "portfolio.json").write_text(json.dumps(document))
+    write_sealed(root, document)
     assert route(root, {"a": 1, "b": 1}).regret == 0.125
 
 
@@ -95,7 +95,8 @@ def test_extreme_weights(tmp_path: Path) -> None:
 
 def test_a_changed_table_is_refused(tmp_path: Path) -> None:
     root = make_portfolio(tmp_path)
-    (root / "values.csv").write_text("member,a,b\nx,0,0\n")
+    text = (root / "values.csv").read_text()
+    (root / "values.csv").write_text(text.replace("0.6,6.5", "0.5,6.5"))
     with pytest.raises(palm.StoreError, match="SHA-256"):
         route(root, {"a": 1})
 

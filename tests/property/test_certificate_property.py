@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from palm_opt.checker.certificate import CertificateParseError, InvalidCertificate, Problem, check
+from palm_opt.checker import CertificateParseError, InvalidCertificate, Problem, check
 
 FOLDER = Path(__file__).parents[1] / "certificates"
 spec = importlib.util.spec_from_file_location("make_certificates", FOLDER / "make.py")
@@ -39,7 +39,7 @@ def twin(document: dict[str, Any], pool: Any) -> Fraction | float:
     subject = document["subject"]
     need(subject["candidates"] == n and subject["rewards"] == pool.rewards)
     need((subject["cost"] is None) == (pool.costs is None))
-    epsilon, delta = (Fraction(float.fromhex(document[key])) for key in ("epsilon", "delta"))
+    epsilon, delta = (Fraction(document[key]) for key in ("epsilon", "delta"))
     need(0 <= epsilon < 1 and delta >= 0)
     for key in ("required", "forbidden", "members"):
         need(all(name in pool.names for name in document[key]))
@@ -122,10 +122,7 @@ def twin_size(
 
 
 def problem_of(pool: Any) -> Problem:
-    scale = pool.scale
-    if not isinstance(scale, str):
-        scale = [tuple(map(float.fromhex, pair)) for pair in scale]
-    return Problem(pool.names, pool.rewards, pool.rows, pool.costs, scale)
+    return Problem(pool.names, pool.rewards, pool.rows, pool.costs, pool.scale)
 
 
 def agree(document: dict[str, Any], pool: Any) -> bool:
@@ -157,7 +154,7 @@ def agree(document: dict[str, Any], pool: Any) -> bool:
 
 NUMBERS = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 0.1, 0.3, -0.5, -0.0, 2.0, 1e-300, 1e300])
 PLAIN = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
-RANGE = st.sampled_from([[(0.0).hex(), (1.0).hex()], [(-0.1).hex(), (0.7).hex()], [(0.5).hex(), (0.75).hex()]])
+RANGE = st.sampled_from([[repr(0.0), repr(1.0)], [repr(-0.1), repr(0.7)], [repr(0.5), repr(0.75)]])
 EPSILONS = st.sampled_from([0.0, 0.0, 0.125, 0.1, 0.5])
 DELTAS = st.sampled_from([0.0, 0.125, 0.25, 0.3, 0.5, 1.0])
 
@@ -171,13 +168,16 @@ def pools(draw: st.DrawFn, largest: int = 5) -> Any:
     rewards = [draw(st.sampled_from(["", "", "-"])) + "abc"[k] for k in range(d)]
     cost = st.sampled_from(draw(st.sampled_from([[1.0, 2.0, 3.0], [0.5, 0.1, 1.0, 0.0]])))
     costs = draw(st.none() | st.lists(cost, min_size=n, max_size=n))
-    scale = draw(st.sampled_from(["none", "minmax"]) | st.lists(RANGE, min_size=d, max_size=d))
+    entries = [st.sampled_from(["none", "minmax"]), RANGE]
+    if min(map(min, rows)) > 0:
+        entries.append(st.just("log"))
+    scale = draw(st.sampled_from(["none", "minmax"]) | st.lists(st.one_of(entries), min_size=d, max_size=d))
     return make.Pool(rows, rewards, costs, scale)
 
 
 @st.composite
 def built(draw: st.DrawFn) -> Any:
-    """A pool and a correct certificate."""
+    """A pool and a correct checker."""
     pool = draw(pools())
     n = len(pool.rows)
     roles = draw(st.lists(st.sampled_from(["", "", "", "in", "out"]), min_size=n, max_size=n))
@@ -207,7 +207,7 @@ def invented(draw: st.DrawFn) -> Any:
     decided = draw(st.lists(row, unique=True, max_size=1).filter(lambda x: not set(x) & set(members)))
     document["forbidden"] = [pool.names[i] for i in decided]
     if members:
-        exact = make.quality(pool, members, *(Fraction(float.fromhex(document[k])) for k in ("epsilon", "delta")), True)
+        exact = make.quality(pool, members, *(Fraction(document[k]) for k in ("epsilon", "delta")), True)
         assume(exact is not None)
         document["dominators"], document["multipliers"] = exact
     else:
@@ -257,8 +257,8 @@ def mutate(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
     elif isinstance(old, int):
         new = max(-1, old + draw(st.sampled_from([-2, -1, 1, 2])))
     elif path[-1] in ("epsilon", "delta"):
-        number = float.fromhex(old)
-        new = draw(st.sampled_from([math.nextafter(number, -1), math.nextafter(number, 2), number / 2, 0.25])).hex()
+        number = float(old)
+        new = repr(draw(st.sampled_from([math.nextafter(number, -1), math.nextafter(number, 2), number / 2, 0.25])))
     elif isinstance(old, str) and path[0] in ("packing", "branching", "lower_bound"):
         new = draw(st.sampled_from(["0", "1", "1/2", "3", "2/3", "-1", "1000001/1000000", "infinity"]))
     else:
@@ -303,7 +303,7 @@ def test_bound_is_at_most_the_cost_of_every_portfolio(case: Any) -> None:
     problem = problem_of(pool)
     verified = check(document, problem)
     assert verified.lower_bound <= verified.cost
-    epsilon, delta = (Fraction(float.fromhex(document[key])) for key in ("epsilon", "delta"))
+    epsilon, delta = (Fraction(document[key]) for key in ("epsilon", "delta"))
     required, forbidden = ({pool.names.index(x) for x in document[key]} for key in ("required", "forbidden"))
     n = len(pool.rows)
     for mask in range(1, 1 << n):

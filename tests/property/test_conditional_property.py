@@ -14,8 +14,8 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from palm_opt.checker import certificate
-from palm_opt.checker.certificate import CertificateParseError, InvalidCertificate, check
+from palm_opt import checker
+from palm_opt.checker import CertificateParseError, InvalidCertificate, check, gibbs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "certificates"))
 make = importlib.import_module("make_conditional")
@@ -32,24 +32,23 @@ def need(condition: bool) -> None:
         raise Refused
 
 
-def subject_of(case: Any) -> certificate.Answers | certificate.Scores:
+def subject_of(case: Any) -> checker.Answers | checker.Scores:
     if isinstance(case, make.Answers):
-        return certificate.Answers(case.rewards, case.weights, case.values)
+        return checker.Answers(case.rewards, case.weights, case.values)
     flat = [row for prompt in case.rows for row in prompt]
     logs = None if case.log_weights is None else [x for prompt in case.log_weights for x in prompt]
-    scale = case.scale if isinstance(case.scale, str) else [tuple(map(float.fromhex, pair)) for pair in case.scale]
-    return certificate.Scores(case.rewards, [len(prompt) for prompt in case.rows], flat, logs, scale)
+    return checker.Scores(case.rewards, [len(prompt) for prompt in case.rows], flat, logs, case.scale)
 
 
 def twin(document: dict[str, Any], case: Any, margin: Fraction = Fraction(0)) -> None:
     """Refused where any claim fails; with a margin, where it would fail with everything that much worse."""
     d = case.d
     need(document["sha256"] == case.sha256() and document["subject"] == case.subject())
-    epsilon, delta = (Fraction(float.fromhex(document[key])) for key in ("epsilon", "delta"))
+    epsilon, delta = (Fraction(document[key]) for key in ("epsilon", "delta"))
     need(0 <= epsilon < 1 and delta >= 0)
     floor = None
     if isinstance(case, make.Answers):
-        eta, gamma = (float.fromhex(text) for text in document["oracle_error"])
+        eta, gamma = (float(text) for text in document["oracle_error"])
         need(0 <= eta < 1 and gamma >= 0)
         values: list[Any] = case.values
         asked = {j: w for j, w in enumerate(case.weights) if w}
@@ -57,16 +56,16 @@ def twin(document: dict[str, Any], case: Any, margin: Fraction = Fraction(0)) ->
         need(bool(asked))
         need(all(make.dot(asked[j], v) <= limits[j] for j in asked for v in values))
         if document["floor"] is not None:
-            floor = [Fraction(float.fromhex(text)) for text in document["floor"]]
+            floor = [Fraction(text) for text in document["floor"]]
             need(all(x >= low for v in values for x, low in zip(v, floor, strict=True)))
     else:
-        beta = float.fromhex(document["beta"])
+        beta = float(document["beta"])
         need(beta > 0 and document["scale"] == case.scale)
-        asked = {j: [float.fromhex(text) for text in w] for j, w in enumerate(document["weights"])}
+        asked = {j: [float(text) for text in w] for j, w in enumerate(document["weights"])}
         need(all(min(w) >= 0 and any(w) for w in asked.values()))
         exact = [case.evaluate(w, beta) for w in asked.values()]
-        limits = {j: (exact[j][0] + margin) * sum(map(Fraction, w)) for j, w in asked.items()}
-        spare = {j: (exact[j][0] - margin) * sum(map(Fraction, w)) for j, w in asked.items()}
+        limits = {j: (exact[j][0] + margin) * sum(map(make.meant, w)) for j, w in asked.items()}
+        spare = {j: (exact[j][0] - margin) * sum(map(make.meant, w)) for j, w in asked.items()}
         values = [[x - margin for x in pair[1]] for pair in exact]
     members = document["members"]
     need(bool(members) and len(set(members)) == len(members) and all(i < len(values) for i in members))
@@ -74,7 +73,7 @@ def twin(document: dict[str, Any], case: Any, margin: Fraction = Fraction(0)) ->
     points = document["points"]
     need(len(points) == len(members))
     for point, i in zip(points, members, strict=True):
-        need(all(a * unit <= Fraction(x) for a, x in zip(point, values[i], strict=True)))
+        need(all(a * unit <= make.meant(x) for a, x in zip(point, values[i], strict=True)))
     corners = make.all_corners(points)
     need(corners is not None)
     assert corners is not None
@@ -89,7 +88,7 @@ def twin(document: dict[str, Any], case: Any, margin: Fraction = Fraction(0)) ->
         mu = {j: Fraction(m, document["denominator"]) for j, m in pairs}
         bound = sum((x * limits[j] for j, x in mu.items()), Fraction(0))
         for k in range(d):
-            rest = w[k] - sum(x * Fraction(asked[j][k]) for j, x in mu.items())
+            rest = w[k] - sum(x * make.meant(asked[j][k]) for j, x in mu.items())
             if rest:
                 end = ceiling[k] if rest > 0 else floor[k] if floor else None
                 need(end is not None)
@@ -104,7 +103,7 @@ def least_ceiling(k: int, asked: Any, limits: Any, floor: Any) -> Fraction | Non
     for j, w in asked.items():
         rest = [i for i in range(len(w)) if i != k and w[i]]
         if w[k] and (floor or not rest):
-            found.append((limits[j] - sum(Fraction(w[i]) * floor[i] for i in rest)) / Fraction(w[k]))
+            found.append((limits[j] - sum(make.meant(w[i]) * floor[i] for i in rest)) / make.meant(w[k]))
     return min(found, default=None)
 
 
@@ -162,7 +161,7 @@ def answers(draw: st.DrawFn) -> Any:
     values = []
     for w in draw(st.permutations(asked)):
         scores = [make.dot(w, v) for v in pool]
-        least = (1 - Fraction(eta)) * max(scores) - Fraction(gamma) * sum(map(Fraction, w))
+        least = (1 - make.meant(eta)) * max(scores) - make.meant(gamma) * sum(map(make.meant, w))
         assume(max(scores) >= least)
         values.append(draw(st.sampled_from([v for v, score in zip(pool, scores, strict=True) if score >= least])))
         weights.append(w)
@@ -175,7 +174,7 @@ def answers(draw: st.DrawFn) -> Any:
 
 @st.composite
 def built(draw: st.DrawFn) -> Any:
-    """Answers, their hidden pool and a correct certificate."""
+    """Answers, their hidden pool and a correct checker."""
     case, pool, error = draw(answers())
     members = draw(st.lists(st.integers(0, len(case.values) - 1), min_size=1, max_size=5, unique=True))
     floor = draw(st.none() | st.just([min(v[k] for v in pool) - 0.25 for k in range(case.d)]))
@@ -184,7 +183,7 @@ def built(draw: st.DrawFn) -> Any:
         document = make.build(case, members, epsilon=epsilon, error=error, floor=floor, exponent=-12)
     except make.Unbounded:
         assume(False)
-    assume(float.fromhex(document["delta"]) >= 0)
+    assume(float(document["delta"]) >= 0)
     return case, pool, document
 
 
@@ -194,9 +193,9 @@ def test_correct_certificates_hold_for_the_hidden_pool(case_and_more: Any) -> No
     """Accepted by both; and true of a pool of policies that neither has seen, at every corner of the envelope."""
     case, pool, document = case_and_more
     assert agree(document, case)
-    epsilon, delta = (Fraction(float.fromhex(document[key])) for key in ("epsilon", "delta"))
+    epsilon, delta = (Fraction(document[key]) for key in ("epsilon", "delta"))
     members = [case.values[i] for i in document["members"]]
-    rows = [[Fraction(x) for x in v] for v in members]
+    rows = [[make.meant(x) for x in v] for v in members]
     for chosen in itertools.combinations(range(case.d + len(rows)), case.d):  # all corners of the envelope
         matrix = [
             [Fraction(int(k == f)) for k in range(case.d)] + [Fraction(0)]
@@ -244,12 +243,12 @@ def mutate(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
             st.sampled_from([-(1 << 20), -4, -1, 1, 4, 1 << 20, old]))
         )  # fmt: skip
     elif isinstance(old, str) and old.startswith(("0x", "-0x")):
-        number = float.fromhex(old)
-        new = draw(st.sampled_from([math.nextafter(number, -1), math.nextafter(number, 9), number / 2, 0.25])).hex()
+        number = float(old)
+        new = repr(draw(st.sampled_from([math.nextafter(number, -1), math.nextafter(number, 9), number / 2, 0.25])))
     elif isinstance(old, str):
         new = draw(st.sampled_from(["0", "1", "1/2", "3", "3/2", "1000001/1000000"]))
     else:
-        new = None if old is not None else [(-2.0).hex()] * len(document["points"][0])
+        new = None if old is not None else [repr(-2.0)] * len(document["points"][0])
     place[path[-1]] = new
     return mutant
 
@@ -308,10 +307,10 @@ def test_closed_form_is_within_its_margins(rows: Any, beta: float, weight: Any, 
     """OPT and values against decimal arithmetic with 60 digits, and the gradient is the value vector."""
     logs = [[-3.0 * y for y in range(len(prompt))] for prompt in rows] if weighted else None
     case = make.Scores(rows, logs)
-    gibbs = certificate._Gibbs(subject_of(case), beta)
+    form = gibbs.Gibbs(subject_of(case), beta)
     total = sum(weight)
-    optimum, vector = gibbs.evaluate([x / total for x in weight], True)
+    optimum, vector = form.evaluate([x / total for x in weight], True)
     exact, exact_vector = case.evaluate(weight, beta)
-    assert abs(Fraction(optimum) - exact) <= gibbs.margin < Fraction(1, 10**9)
+    assert abs(Fraction(optimum) - exact) <= form.margin < Fraction(1, 10**9)
     for x, y in zip(vector, exact_vector, strict=True):
-        assert abs(Fraction(x) - y) <= Fraction(gibbs.value_margin) < Fraction(1, 10**8)
+        assert abs(Fraction(x) - y) <= Fraction(form.value_margin) < Fraction(1, 10**8)

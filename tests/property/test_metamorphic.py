@@ -17,7 +17,7 @@ EPSILON = st.sampled_from([0.0, 0.02, 0.1])
 
 def solve(array, epsilon, delta, **options):
     values = palm.ValueMatrix(array)
-    result = palm.solve(values, epsilon, delta, **options)
+    result = palm.solve(values, epsilon=epsilon, delta=delta, **options)
     verify_result(result, values)
     return result
 
@@ -53,15 +53,15 @@ def test_duplicates_and_dominated_candidates_change_nothing(array, delta, data):
 def test_regret_of_a_portfolio(array, epsilon, data):
     n = len(array)
     members = data.draw(st.sets(st.integers(0, n - 1), min_size=1, max_size=6))
-    found = palm.regret(array, members, epsilon)
+    found = palm.regret(array, members, epsilon=epsilon)
     assert found.per_candidate.shape == (n,)
     weights = np.random.default_rng(0).dirichlet(np.ones(array.shape[1]), 200)
     served = (weights @ array[sorted(members)].T).max(axis=1)
     sampled = ((1 - epsilon) * weights @ array.T - served[:, None]).max(axis=0)
     assert (sampled <= found.per_candidate + 1e-9).all()
     subset = set(list(members)[:1])
-    assert palm.regret(array, subset, epsilon).worst >= found.worst - 1e-9
-    shifted = palm.regret(array + 0.5, members, epsilon)
+    assert palm.regret(array, subset, epsilon=epsilon).worst >= found.worst - 1e-9
+    shifted = palm.regret(array + 0.5, members, epsilon=epsilon)
     assert abs(shifted.worst - (found.worst - 0.5 * epsilon)) <= 1e-9
     kept = palm.certify(array, members, epsilon=epsilon)
     assert abs(kept.regret - found.worst) <= 1e-9

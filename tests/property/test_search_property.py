@@ -43,7 +43,7 @@ def test_the_certified_gap_is_no_less_than_the_true_regret(pool, epsilon, delta,
     result = run(search, lambda w: best(pool, w))
     verify_search(search, result, 50)
     members = [int(np.flatnonzero((pool == value).all(axis=1))[0]) for value in result.values]
-    truth = palm.regret(pool, sorted(set(members)), epsilon).worst
+    truth = palm.regret(pool, sorted(set(members)), epsilon=epsilon).worst
     assert truth <= result.regret + 1e-12 * scale
     if strategy == "adaptive" and delta > 0:
         assert result.kept

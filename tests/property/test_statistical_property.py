@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from palm_opt.checker import certificate
-from palm_opt.checker.certificate import CertificateParseError, InvalidCertificate, check
+from palm_opt import checker
+from palm_opt.checker import CertificateParseError, InvalidCertificate, check, statistical
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "certificates"))
 make = importlib.import_module("make_statistical")
@@ -26,12 +26,12 @@ CLOSE = Fraction(1, 10**7)
 CASES = make.correct()
 
 
-def subject_of(case: Any) -> certificate.Samples:
+def subject_of(case: Any) -> checker.Samples:
     prompts = [case.prompts.index(row[0]) for row in case.rows]
     candidates = [case.candidates.index(row[1]) for row in case.rows]
     clusters = None if case.clusters is None else [case.clusters[prompt] for prompt in case.prompts]
     values = [row[2] for row in case.rows]
-    return certificate.Samples(case.rewards, case.candidates, case.prompts, values, clusters, prompts, candidates)
+    return checker.Samples(case.rewards, case.candidates, case.prompts, values, clusters, prompts, candidates)
 
 
 def agree(document: dict[str, Any], case: Any) -> bool:
@@ -42,9 +42,9 @@ def agree(document: dict[str, Any], case: Any) -> bool:
         assume(False)
     except InvalidCertificate as error:
         if "is not shown" in str(error):
-            assert not make.shown(document, case, Fraction(float.fromhex(document["delta"])) - CLOSE)
+            assert not make.shown(document, case, Fraction(document["delta"]) - CLOSE)
         return False
-    assert make.shown(document, case, Fraction(float.fromhex(document["delta"])))
+    assert make.shown(document, case, Fraction(document["delta"]))
     return True
 
 
@@ -69,14 +69,14 @@ def built(draw: st.DrawFn) -> Any:
     bet = st.lists(st.integers(1, 1023), min_size=d, max_size=d)
     claims = {
         "scale": draw(st.sampled_from(["none", "ranges"])),
-        "ranges": [[low.hex(), high.hex()]] * d,
-        "epsilon": draw(st.sampled_from([0.0, 0.0, 0.25])).hex(),
-        "alpha": draw(st.sampled_from([0.05, 0.5, 0.875])).hex(),
+        "ranges": [[repr(low), repr(high)]] * d,
+        "epsilon": repr(draw(st.sampled_from([0.0, 0.0, 0.25]))),
+        "alpha": repr(draw(st.sampled_from([0.05, 0.5, 0.875]))),
         "method": method,
         "bets": draw(st.none() | st.lists(bet, min_size=n, max_size=n)) if method == "betting" else None,
         "simultaneous": draw(st.booleans()),
         "look": draw(st.sampled_from([0, 0, 1, 2])),
-        "certification": {"seed": draw(st.integers(0, 9)), "selection": draw(st.sampled_from([0.0, 0.25])).hex()},
+        "certification": {"seed": draw(st.integers(0, 9)), "selection": repr(draw(st.sampled_from([0.0, 0.25])))},
     }
     assume(len(case.certifying(claims["certification"])) >= 2)
     return case, make.build(case, members, multipliers, **claims)
@@ -86,10 +86,10 @@ def built(draw: st.DrawFn) -> Any:
 @given(built())
 def test_least_delta_is_accepted_and_less_is_not(case_and_document: Any) -> None:
     case, document = case_and_document
-    delta = float.fromhex(document["delta"])
+    delta = float(document["delta"])
     assert agree(document, case)
     if delta > 2.0**-18:
-        assert not agree(document | {"delta": (delta - 2.0**-18).hex()}, case)
+        assert not agree(document | {"delta": repr(delta - 2.0**-18)}, case)
 
 
 @settings(SETTINGS, max_examples=200)
@@ -99,8 +99,8 @@ def test_agrees_on_mutations(data: st.DataObject) -> None:
     mutant = copy.deepcopy(document)
     key = data.draw(st.sampled_from(["epsilon", "delta", "alpha", "multipliers", "bets", "members", "look", "ranges"]))
     if key in ("epsilon", "delta", "alpha"):
-        old = float.fromhex(mutant[key])
-        mutant[key] = data.draw(st.sampled_from([old / 2, old * 1.01, math.nextafter(old, 1), old * 0.999])).hex()
+        old = float(mutant[key])
+        mutant[key] = repr(data.draw(st.sampled_from([old / 2, old * 1.01, math.nextafter(old, 1), old * 0.999])))
     elif key == "multipliers":
         row = mutant[key][data.draw(st.integers(0, 3))]
         row[data.draw(st.integers(0, len(row) - 1))] = data.draw(st.integers(0, 4))
@@ -112,10 +112,10 @@ def test_agrees_on_mutations(data: st.DataObject) -> None:
         mutant[key] = data.draw(st.integers(0, 3))
     elif key == "ranges":
         mutant[key][data.draw(st.integers(0, 1))][data.draw(st.integers(0, 1))] = data.draw(
-            st.sampled_from([(0.0).hex(), (1.0).hex(), (-0.5).hex(), (0.75).hex()])
+            st.sampled_from([repr(0.0), repr(1.0), repr(-0.5), repr(0.75)])
         )
     if document["method"] == mutant["method"] and agree_or_malformed(mutant, case):
-        assert make.shown(mutant, case, Fraction(float.fromhex(mutant["delta"])))
+        assert make.shown(mutant, case, Fraction(mutant["delta"]))
 
 
 def agree_or_malformed(document: dict[str, Any], case: Any) -> bool:
@@ -127,8 +127,8 @@ def agree_or_malformed(document: dict[str, Any], case: Any) -> bool:
 
 def accept(method: str, y: list[float], needed: Fraction, level: Fraction, bets: list[float]) -> bool:
     if method == "betting":
-        return certificate._betting(y, needed, level, bets)
-    return certificate._METHODS[method](y, needed, level)
+        return statistical._betting(y, needed, level, bets)
+    return statistical._METHODS[method](y, needed, level)
 
 
 @pytest.mark.parametrize("method", ["betting", "one bet", "bernstein", "hoeffding"])
@@ -136,7 +136,7 @@ def accept(method: str, y: list[float], needed: Fraction, level: Fraction, bets:
 def test_error_probability_by_enumeration(method: str, level: str) -> None:
     """Y in {0, 1/2, 1} with every probability on a grid, all outcomes of n draws: P(accept a mean above the true one)
     is at most the level, for all means that could be accepted."""
-    bets = [0.625] if method == "one bet" else certificate._BETS
+    bets = [0.625] if method == "one bet" else statistical._BETS
     name = "betting" if method == "one bet" else method
     worst = Fraction(0)
     for count in (2, 5, 9):
@@ -163,8 +163,8 @@ def test_error_probability_by_enumeration(method: str, level: str) -> None:
 
 def test_the_capital_falls_as_the_needed_mean_rises() -> None:
     y = [((7 * t) % 11) / 10 for t in range(40)]
-    for bets in (certificate._BETS, [0.25], [1023 / 1024]):
-        accepted = [certificate._betting(y, Fraction(k, 64), Fraction(1, 20), bets) for k in range(1, 64)]
+    for bets in (statistical._BETS, [0.25], [1023 / 1024]):
+        accepted = [statistical._betting(y, Fraction(k, 64), Fraction(1, 20), bets) for k in range(1, 64)]
         assert accepted == sorted(accepted, reverse=True) and any(accepted)
 
 
@@ -178,7 +178,7 @@ def test_products_neither_overflow_nor_vanish() -> None:
         ([0.51] * 40_000, Fraction(1, 2), True),
         ([0.0, 1.0] * 5_000, Fraction(49, 100), False),
     ):
-        assert certificate._betting(y, needed, Fraction(1, 10**6), certificate._BETS) is expected
+        assert statistical._betting(y, needed, Fraction(1, 10**6), statistical._BETS) is expected
 
 
 def test_samples_in_memory_are_those_of_the_file(tmp_path: Path) -> None:
@@ -186,10 +186,10 @@ def test_samples_in_memory_are_those_of_the_file(tmp_path: Path) -> None:
     for case, document in CASES.values():
         path = tmp_path / "samples.csv"
         path.write_text(case.csv(), encoding="utf-8")
-        assert certificate.read_samples(path, document["subject"]).sha256() == document["sha256"]
+        assert checker.read_samples(path, document["subject"]).sha256() == document["sha256"]
         assert subject_of(case).sha256() == document["sha256"]
     plain, document = CASES["samples"]
     numpy = pytest.importorskip("numpy")
     values = numpy.array([row[2] for row in plain.rows])
-    dense = certificate.Samples(plain.rewards, plain.candidates, plain.prompts, values)
+    dense = checker.Samples(plain.rewards, plain.candidates, plain.prompts, values)
     assert dense.sha256() == document["sha256"] and check(document, dense).members == 3

@@ -100,7 +100,7 @@ def test_an_arc_of_candidates(epsilon, delta):
     pool = Pool(palm.ValueMatrix(np.c_[np.cos(angle), np.sin(angle)].round(9)), epsilon, delta)
     answer = sweep(pool)
     check(pool, answer)
-    assert palm.regret(pool.values, answer.members, epsilon).worst <= delta + 1e-12
+    assert palm.regret(pool.values, answer.members, epsilon=epsilon).worst <= delta + 1e-12
     assert len(answer.members) == {(0.0, 0.0): 100, (0.02, 0.0): 4, (0.0, 0.001): 18}[epsilon, delta]
 
 

@@ -16,8 +16,10 @@ import pytest
 import palm_opt as palm
 from palm_opt.measures.metrics import usage
 from palm_opt.measures.regions import intervals, polygons, share
+from palm_opt.portfolio.manifest import Member
 from palm_opt.report import figures, write_frontier, write_plot, write_report
-from palm_opt.report.wording import at_least, at_most, confidence, headline, number, on_new_prompts, promise, served
+from palm_opt.report.claims import headline
+from palm_opt.wording import at_least, at_most, confidence, number, on_new_prompts, promise, served
 
 HOSTILE = '<script>alert("x")</script> $\\frac$ & \'"`\x07\u202e 名前'
 
@@ -147,8 +149,8 @@ def test_frontier_plot(tmp_path: Path) -> None:
 
 
 def test_error_bars_only_where_there_are_errors() -> None:
-    member = {"name": "a", "value": {"x": 0.5}, "standard_error": {"x": 0.1}}
-    assert figures.error_bars([{**member, "standard_error": None}], ["x"]) is None
+    member = Member("a", None, {"x": 0.5}, {"x": 0.1}, 0.0, None)
+    assert figures.error_bars([dataclasses.replace(member, standard_error={})], ["x"]) is None
     assert figures.error_bars([member], ["x"]) is not None
 
 

@@ -11,7 +11,8 @@ import palm_opt as palm
 from bench.oracle_sets import make
 
 pytest.importorskip("matplotlib")
-from palm_opt.report.figures import gap_figure, svg
+from palm_opt.report.drawing import svg
+from palm_opt.report.figures import gap_figure
 from palm_opt.report.search_figures import coverage_figure, replay
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from ortools.linear_solver.python import model_builder
 
 import palm_opt as palm
-from palm_opt.solver.backends import Budget
 from palm_opt.solver.backends.highs import solve_cover
 from palm_opt.solver.cover import Cover, Pool
 from palm_opt.solver.master import certificate_weights, master, mps
+from palm_opt.solver.run import Run
 from tests.cli.test_cli import output, refused
 from tests.cli.test_cli import palm as command
 
@@ -54,7 +54,7 @@ def test_every_reader_finds_the_same_optimum(case):
     import tempfile
 
     cover, names = case
-    expected = solve_cover(cover, (), Budget())
+    expected = solve_cover(cover, (), Run())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cover.mps"
         path.write_text(mps(cover, names, "a title\nof two lines", ["a comment\nROWS"]))
@@ -83,7 +83,7 @@ def test_costs_and_integrality_read_back(tmp_path):
 @pytest.mark.parametrize("delta", [0.0, 0.02])
 def test_the_weights_of_a_certificate_give_its_bound(tmp_path, delta):
     values = palm.ValueMatrix(np.random.default_rng(5).random((40, 3)), costs=np.arange(1, 41) % 4 / 2)
-    result = palm.solve(values, 0.01, delta, require=(3,), forbid=(5,))
+    result = palm.solve(values, epsilon=0.01, delta=delta, require=(3,), forbid=(5,))
     assert result.status is palm.Status.OPTIMAL
     pool = Pool(values, 0.01, delta, (3,), (5,))
     path = tmp_path / "cover.mps"
@@ -130,6 +130,8 @@ def test_export_refuses(table, tmp_path):
     other.write_text(table.read_text().replace("model 59,0.", "model 59,1."))
     assert "other values" in refused("export", other, "--mps", "--weights", cert)
     weights.write_text("safe,helpful,latency\n0,0,0\n")
-    assert "weight 0 is [0.0, 0.0, 0.0]" in refused("export", table, *COLUMNS, "--mps", "--weights", weights)
+    assert "row 0: expected numbers >= 0, not all 0, got [0.0, 0.0, 0.0]" in refused(
+        "export", table, *COLUMNS, "--mps", "--weights", weights
+    )
     weights.write_text("safe,helpful\n1,0\n")
     assert "no column 'latency'" in refused("export", table, *COLUMNS, "--mps", "--weights", weights)

@@ -13,9 +13,11 @@ import pytest
 
 import palm_opt as palm
 from palm_opt.preferences.simplex import snap
-from palm_opt.solver.backends import Budget, load
+from palm_opt.solver import run
+from palm_opt.solver.backends import load
 from palm_opt.solver.cover import Cover, Pool, Witnesses
 from palm_opt.solver.relaxation import Relaxation
+from palm_opt.solver.run import Run
 from palm_opt.solver.tree import Tree
 from tests.verify import verify_result
 
@@ -34,17 +36,27 @@ def test_time_limit_returns_an_incumbent_and_a_bound():
     assert result.members and 1 <= result.lower_bound <= result.cost
 
 
-def test_no_time_at_all_returns_the_whole_pool():
-    values = hard(50)
-    result = palm.solve(values, settings=palm.Settings(time_limit=0))
+@pytest.mark.parametrize("backend", palm.backends())
+def test_no_time_at_all_returns_what_greedy_finds(backend):
+    values = hard(60)
+    result = palm.solve(values, delta=0.1, time_limit=0, backend=backend)
     verify_result(result, values)
-    assert (result.status, result.stop, result.size) == (palm.Status.FEASIBLE, palm.Stop.TIME_LIMIT, 50)
+    assert (result.status, result.stop) == (palm.Status.FEASIBLE, palm.Stop.TIME_LIMIT)
+    assert 1 < result.lower_bound < result.size <= palm.solve(values, delta=0.1, backend="greedy").size + 1
 
 
-def test_no_time_at_all_is_unknown_where_the_whole_pool_is_not_allowed():
-    result = palm.solve(hard(50), forbid=[0], settings=palm.Settings(time_limit=0))
+def test_where_not_even_greedy_fits_the_answer_is_unknown(monkeypatch):
+    monkeypatch.setattr(run, "_GRACE", -1.0)
+    result = palm.solve(hard(50), forbid=[0], settings={"time_limit": 0})
     assert (result.status, result.stop, result.members) == (palm.Status.UNKNOWN, palm.Stop.TIME_LIMIT, ())
     assert result.certificate is None and result.cost == np.inf
+
+
+def test_settings_may_be_given_directly():
+    values = hard(60)
+    whole = palm.solve(values, delta=0.1, settings=palm.Settings(seed=3, time_limit=50))
+    for settings in ({"settings": {"seed": 3}}, {"seed": 3, "time_limit": 50}, {"seed": 3, "settings": {"seed": 1}}):
+        assert palm.solve(values, delta=0.1, **settings).certificate == whole.certificate
 
 
 def test_callback_sees_progress_and_can_stop():
@@ -147,10 +159,13 @@ def test_costs_decide():
         ({"delta": -0.1}, "delta"),
         ({"require": ["x"]}, "no candidate named 'x'"),
         ({"require": [0], "forbid": [0]}, "both required and forbidden"),
-        ({"max_size": 2}, "go together"),
+        ({"vary": "delta"}, "vary: .* give max_size too"),
         ({"max_size": 0, "vary": "delta"}, "at least 1"),
         ({"max_size": 1, "vary": "gamma"}, "'epsilon' or 'delta'"),
-        ({"settings": "fast"}, "settings: expected a palm_opt.Settings, got 'fast'"),
+        ({"settings": "fast"}, "settings: expected a palm_opt.Settings or a mapping, got 'fast'"),
+        ({"settings": {"limit": 3}}, "settings: expected some of deterministic, .*, got 'limit'"),
+        ({"time_limit": -1}, "time_limit"),
+        ({"seed": 0.5}, "seed"),
         ({"callback": "x"}, "callback"),
         ({"epsilon": "0.1"}, "epsilon"),
         ({"delta": 10**400}, "delta"),
@@ -186,7 +201,7 @@ def test_settings_of_a_wrong_type_are_named(name, values):
 def test_numbers_of_numpy_are_numbers():
     values = [[1.0, 0.0], [0.0, 1.0], [0.6, 0.6]]
     settings = palm.Settings(time_limit=np.float32(60), seed=np.int64(1), threads=np.int32(1))
-    result = palm.solve(values, np.float32(0.25), np.float32(0.125), settings=settings)
+    result = palm.solve(values, epsilon=np.float32(0.25), delta=np.float32(0.125), settings=settings)
     assert (result.epsilon, result.delta) == (0.25, 0.125) and type(settings.seed) is int
     verify_result(result, palm.ValueMatrix(values))
     assert palm.certify(values, [2], epsilon=np.float32(0.25)).epsilon == 0.25
@@ -264,8 +279,8 @@ def test_backends_on_covers_against_each_other(backend):
         matrix = rng.random((40, 25)) < 0.15
         matrix[np.arange(40), rng.integers(0, 25, 40)] = True
         cover = Cover(matrix, rng.integers(1, 4, 25).astype(float), (3,))
-        answer = load(backend)(cover, (), Budget())
-        exact = load("cvxpy" if backend == "cpsat" else "cpsat")(cover, (), Budget())
+        answer = load(backend)(cover, (), Run())
+        exact = load("cvxpy" if backend == "cpsat" else "cpsat")(cover, (), Run())
         assert answer.optimal and exact.optimal
         assert cover.cost(answer.columns) == cover.cost(exact.columns)
         assert matrix[:, list(answer.columns)].any(axis=1).all() and 3 in answer.columns
@@ -278,7 +293,7 @@ def test_branching_proves_more_than_the_packing():
     pool = Pool(values, 0.0, 0.06)
     rows = Witnesses(pool)
     rows.add(snap(np.random.default_rng(0).dirichlet(np.ones(4), 400)))
-    relaxation = Relaxation(pool, rows, 0)
+    relaxation = Relaxation(pool, rows, Run())
     relaxation.begin(())
     packed = relaxation.leaf(relaxation.solve(), math.inf)[0]
     covers = []
@@ -297,7 +312,7 @@ def test_branching_proves_more_than_the_packing():
             assert proof.bound >= target and not covers
     assert pool.cost(covers[0]) < target
     solver = Cover(rows.coverage(pool.columns), pool.values.costs[pool.columns])
-    assert load("cpsat")(solver, (), Budget()).bound == pytest.approx(len(covers[0]))
+    assert load("cpsat")(solver, (), Run()).bound == pytest.approx(len(covers[0]))
 
 
 def test_budget_problem_and_frontier():
@@ -313,7 +328,7 @@ def test_budget_problem_and_frontier():
             proved = palm.verify(point.info["lower_certificate"], values)
             assert proved.lower_bound > point.size
             assert proved.delta <= point.tolerance
-    single = palm.solve(values, max_size=3, vary="delta")
+    single = palm.solve(values, max_size=3)  # delta is what varies, unless told otherwise
     assert single.tolerance == points[2].tolerance
     relative = palm.solve(values, max_size=3, vary="epsilon")
     assert relative.delta == 0 and palm.certify(values, relative.members, delta=0.0).epsilon == relative.tolerance

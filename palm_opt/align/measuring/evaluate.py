@@ -11,36 +11,46 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.align.measuring.prompts import Row
+from palm_opt.align.measuring.prompts import Row, prompt_text
 from palm_opt.align.measuring.rewards import RewardFunction
 from palm_opt.align.policies.mixture import Part, attach
+from palm_opt.align.policies.sampling import complete, decoded
 from palm_opt.align.recipe.declaration import Recipe
 
-__all__ = ["Measured", "Policies", "complete", "measured", "sample_of", "write_rows"]
+__all__ = ["Measured", "Policies", "write_rows"]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A measured policy: means over prompts of each prompt's mean over its completions, and their standard errors."""
+    """A measured policy: means over prompts of each prompt's mean over its completions, and their standard errors.
 
-    value: tuple[float, ...]
-    standard_error: tuple[float, ...]
+    `value`, `standard_error` and `clipped` (how many values were outside the declared range) are by reward.
+    """
+
+    value: dict[str, float]
+    standard_error: dict[str, float]
     kl: float
     kl_standard_error: float
     prompts: int
     generations: int
+    clipped: dict[str, int]
 
-
-def sample_of(prompts: Sequence[Row], count: int) -> list[Row]:
-    """The first `count` rows in the order of their hashes: a fixed pseudo-random sample."""
-    import hashlib
-    import json
-
-    keyed = [
-        (hashlib.sha256(json.dumps(row["prompt"], sort_keys=True).encode()).digest(), i)
-        for i, row in enumerate(prompts)
-    ]
-    return [prompts[i] for _, i in sorted(keyed)[:count]]
+    @classmethod
+    def of(cls, columns: Mapping[str, NDArray[np.float64]], clipped: dict[str, int]) -> Measured:
+        """From the columns of `Policies.measure`; the prompt is the unit, not the completion."""
+        means = {name: column.mean(axis=1) for name, column in columns.items()}
+        count, generations = columns["kl"].shape
+        value = {name: float(x.mean()) for name, x in means.items()}
+        error = {name: float(x.std(ddof=1) / math.sqrt(count)) for name, x in means.items()}
+        return cls(
+            kl=value.pop("kl"),
+            kl_standard_error=error.pop("kl"),
+            value=value,
+            standard_error=error,
+            prompts=count,
+            generations=generations,
+            clipped=clipped,
+        )
 
 
 class Policies:
@@ -131,42 +141,6 @@ class Policies:
         return completions, ids, ratios.numpy()
 
 
-def complete(model: Any, tokenizer: Any, prompts: Sequence[Any], sampling: Mapping[str, Any]) -> tuple[Any, Any, int]:
-    """Sample a completion of each prompt.
-
-    Parameters
-    ----------
-    prompts : n texts, or n lists of chat messages.
-    sampling : arguments of `generate`, as `Recipe.sampling` has them.
-
-    Returns
-    -------
-    ids, mask : (n, width + length) tokens, and 1 where they are of a prompt or completion: up to its first end, itself
-        included. width : where completions begin.
-    """
-    import torch
-    from trl.data_utils import is_conversational, maybe_apply_chat_template
-
-    texts = [maybe_apply_chat_template({"prompt": prompt}, tokenizer)["prompt"] for prompt in prompts]
-    chat = is_conversational({"prompt": prompts[0]})
-    inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=not chat).to(model.device)
-    inputs.pop("token_type_ids", None)
-    ids = model.generate(**inputs, do_sample=True, pad_token_id=tokenizer.pad_token_id, **sampling)
-    width = inputs["input_ids"].shape[1]
-    end = model.generation_config.eos_token_id
-    ends = torch.tensor(end if isinstance(end, list) else [tokenizer.eos_token_id if end is None else end])
-    ended = torch.isin(ids[:, width:], ends.to(ids.device)).int()
-    kept = (ended.cumsum(1) - ended) == 0
-    return ids, torch.cat([inputs["attention_mask"], kept.long()], dim=1), width
-
-
-def decoded(tokenizer: Any, ids: Any, mask: Any, width: int) -> tuple[list[list[int]], list[str]]:
-    """The tokens of each completion that `complete` made, up to its end, and its text."""
-    kept = mask[:, width:].bool()
-    tokens = [row[keep].tolist() for row, keep in zip(ids[:, width:], kept, strict=True)]
-    return tokens, list(tokenizer.batch_decode(tokens, skip_special_tokens=True))
-
-
 def _log_probabilities(model: Any, ids: Any, mask: Any, width: int, temperature: float) -> Any:
     """Log-probability of each completion token under the sampling temperature, shape (n, completion length)."""
     import torch
@@ -181,7 +155,7 @@ def _score(
     reward: RewardFunction, batch: Sequence[Row], completions: list[Any], ids: list[list[int]]
 ) -> NDArray[np.float64]:
     """Call a reward as TRL does."""
-    columns = {key: [row.get(key) for row in batch] for key in batch[0] if key not in ("prompt", "completion")}
+    columns = {key: [row[key] for row in batch] for key in batch[0] if key not in ("prompt", "completion")}
     return reward.score(
         [row["prompt"] for row in batch],
         completions,
@@ -191,32 +165,6 @@ def _score(
         log_metric=lambda *_: None,
         **columns,
     )
-
-
-def measured(columns: dict[str, NDArray[np.float64]], names: Sequence[str]) -> Measured:
-    """Value vector and standard errors over prompts (the prompt is the unit, not the completion)."""
-    means = {name: columns[name].mean(axis=1) for name in (*names, "kl")}
-    count, generations = columns["kl"].shape
-
-    def error(x: NDArray[np.float64]) -> float:
-        return float(x.std(ddof=1) / math.sqrt(count))
-
-    return Measured(
-        value=tuple(float(means[name].mean()) for name in names),
-        standard_error=tuple(error(means[name]) for name in names),
-        kl=float(means["kl"].mean()),
-        kl_standard_error=error(means["kl"]),
-        prompts=count,
-        generations=generations,
-    )
-
-
-def prompt_text(row: Row) -> str:
-    """A prompt as one text, chats as JSON: its name in the tables of completions."""
-    import json
-
-    prompt = row["prompt"]
-    return prompt if isinstance(prompt, str) else json.dumps(prompt)
 
 
 def write_rows(path: Path, member: str, rows: Sequence[Row], columns: dict[str, NDArray[np.float64]]) -> None:

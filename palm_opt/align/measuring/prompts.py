@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,16 @@ from palm_opt.align.recipe.declaration import EMBEDDED, HUB, Recipe
 from palm_opt.errors import BackendNotFound, ProblemError
 from palm_opt.storage import read_bytes
 
-__all__ = ["PromptSet", "load_prompts", "prompts_at_a_time", "read_rows", "small_splits", "split"]
+__all__ = [
+    "PromptSet",
+    "load_prompts",
+    "prompt_text",
+    "prompts_at_a_time",
+    "read_rows",
+    "sample_of",
+    "small_splits",
+    "split",
+]
 
 _LARGEST = 2**31  # bytes of a file of prompts
 Row = dict[str, Any]  #: `prompt` (a text, or a list of chat messages) and whatever else the rewards ask for
@@ -77,11 +86,24 @@ def small_splits(prompts: PromptSet, recipe: Recipe) -> list[str]:
 
 def prompts_at_a_time(recipe: Recipe) -> int:
     """How many different prompts TRL samples completions for at a time; it wants as many at least."""
-    if recipe.train.trainer == "dpo-rerank":
+    if recipe.offline:
         return 1
-    trl = recipe.train.trl
-    rounds: int = max(1, trl.get("steps_per_generation", trl.get("gradient_accumulation_steps", 1)))
-    return math.ceil(recipe.train.batch * rounds / recipe.train.generations)
+    return math.ceil(recipe.train.batch * recipe.train.samples_ahead / recipe.train.generations)
+
+
+def sample_of(prompts: Sequence[Row], count: int) -> list[Row]:
+    """The first `count` rows in the order of their hashes: a fixed pseudo-random sample."""
+    keyed = [
+        (hashlib.sha256(json.dumps(row["prompt"], sort_keys=True).encode()).digest(), i)
+        for i, row in enumerate(prompts)
+    ]
+    return [prompts[i] for _, i in sorted(keyed)[:count]]
+
+
+def prompt_text(row: Row) -> str:
+    """A prompt as one text, chats as JSON: its name in the tables of completions."""
+    prompt = row["prompt"]
+    return prompt if isinstance(prompt, str) else json.dumps(prompt)
 
 
 def _canonical(value: Any) -> bytes:
@@ -114,24 +136,24 @@ def _read_parquet(path: Path, column: str) -> list[Row]:
         rows = parquet.read_table(path).to_pylist()
     except (OSError, ValueError) as error:
         raise ProblemError(f"{path}: cannot be read as Parquet: {error}") from error
-    return _all_checked(rows, str(path), column)
+    return _one_schema(_numbered(rows, path), column)
 
 
 def _read_lines(path: Path, column: str) -> list[Row]:
-    result = []
     try:
         lines = read_bytes(path, _LARGEST).decode().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ProblemError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise ProblemError(f"{path}, line {number}: not JSON: {error}") from error
-        result.append(_checked(row, f"{path}, line {number}", column))
-    return result
+
+    def parsed() -> Iterator[tuple[str, Any]]:
+        for number, line in enumerate(lines, start=1):
+            try:
+                if line.strip():
+                    yield f"{path}, line {number}", json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise ProblemError(f"{path}, line {number}: not JSON: {error}") from error
+
+    return _one_schema(parsed(), column)
 
 
 def _read_folder(path: Path, column: str, part: str) -> list[Row]:
@@ -145,7 +167,7 @@ def _read_folder(path: Path, column: str, part: str) -> list[Row]:
         if part not in data:
             raise ProblemError(f"{path}: no split {part!r}; it has {', '.join(data)}")
         data = data[part]
-    return _all_checked(data, str(path), column)
+    return _one_schema(_numbered(data, path), column)
 
 
 def _read_hub(source: str, column: str, part: str, subset: str) -> list[Row]:
@@ -155,7 +177,7 @@ def _read_hub(source: str, column: str, part: str, subset: str) -> list[Row]:
         data = datasets.load_dataset(name, None if subset == "default" else subset, split=part)
     except Exception as error:
         raise ProblemError(f"{source}: the hub gave no split {part!r}: {_brief(error)}") from error
-    return _all_checked(data, source, column)
+    return _one_schema(_numbered(data, source), column)
 
 
 def _datasets() -> Any:
@@ -171,8 +193,25 @@ def _brief(error: BaseException) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-def _all_checked(rows: Iterable[Any], where: str, column: str) -> list[Row]:
-    return [_checked(row, f"{where}, row {i}", column) for i, row in enumerate(rows)]
+def _numbered(rows: Iterable[Any], where: str | Path) -> Iterator[tuple[str, Any]]:
+    return ((f"{where}, row {i}", row) for i, row in enumerate(rows))
+
+
+def _one_schema(rows: Iterable[tuple[str, Any]], column: str) -> list[Row]:
+    """Rows with the same columns each: what a row has not is None, so that rewards see the same in every batch.
+
+    Raises
+    ------
+    ProblemError : a row without a prompt, or texts and chats in one source; names the place, given with each row.
+    """
+    found = list[Row]()
+    for where, row in rows:
+        found.append(_checked(row, where, column))
+        if isinstance(found[-1]["prompt"], str) != isinstance(found[0]["prompt"], str):
+            kinds = ("a text", "chat messages")[:: 1 if isinstance(found[0]["prompt"], str) else -1]
+            raise ProblemError(f"{where}: expected {column!r} to be {kinds[0]} as in the rows before, got {kinds[1]}")
+    columns = dict.fromkeys(name for row in found for name in row)
+    return [{name: row.get(name) for name in columns} for row in found]
 
 
 def _checked(row: Any, where: str, column: str) -> Row:

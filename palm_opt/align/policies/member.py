@@ -8,8 +8,10 @@ from typing import Any
 
 from palm_opt.align.policies.base import load_model, load_tokenizer, named_base, require_libraries
 from palm_opt.align.policies.mixture import attach
+from palm_opt.align.policies.sampling import complete, decoded
 from palm_opt.errors import ProblemError, RecipeError, StoreError
-from palm_opt.portfolio.directory import BASE, GENERATION, Portfolio
+from palm_opt.portfolio.directory import Portfolio
+from palm_opt.portfolio.manifest import BASE, GENERATION
 
 __all__ = ["LoadedMember", "load_member"]
 
@@ -33,8 +35,6 @@ class LoadedMember:
         """
         import torch
 
-        from palm_opt.align.measuring.evaluate import complete, decoded
-
         if not prompts or isinstance(prompts, str) or len({isinstance(prompt, str) for prompt in prompts}) > 1:
             raise ProblemError("prompts: expected a list of texts, or of lists of chat messages, with at least one")
         if unknown := generation.keys() - GENERATION.keys():
@@ -49,7 +49,24 @@ class LoadedMember:
 def load_member(
     portfolio: Portfolio | str | Path, name: str, base: str | Path | None = None, precision: str = "auto"
 ) -> LoadedMember:
-    """See `palm_opt.align.load_member`."""
+    """Load a member of a portfolio, whatever it is: `load_member("runs/x", "w-100-0").generate(["Hello"])`.
+
+    Parameters
+    ----------
+    portfolio : a portfolio or its directory, whose hashes are then checked, those of the adapters too.
+    name : a member, as `palm_opt.route` names it.
+    base : folder of the base model; by default it is looked up by its name in the manifest, here or on the hub.
+    precision : as `device.precision` in a recipe.
+
+    Returns
+    -------
+    LoadedMember : `.generate(prompts, seed=None, **generation)` gives one sampled answer a prompt, list[str].
+
+    Raises
+    ------
+    StoreError : no such member; a damaged or unsafe directory; a base model other than the one that was trained.
+    BackendNotFound : a library is missing.
+    """
     require_libraries()
     if precision not in ("auto", "float32", "bfloat16", "float16"):
         raise ProblemError(f"precision: expected 'auto', 'float32', 'bfloat16' or 'float16', got {precision!r}")

@@ -1,43 +1,60 @@
-"""A recipe: what to train, on what, with which rewards. Read from TOML, checked in full before anything runs.
+"""A recipe: what to train, on what, with which rewards. Every key is declared here, once: type, text, default, range.
 
 A recipe names Python functions and is code that you trust. A portfolio directory is not, and is never executed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from palm_opt.errors import RecipeError
+from palm_opt.align.recipe.settings import Setting, choice, key, number, settings_of
 
-__all__ = ["EMBEDDED", "HUB", "Recipe", "Reward", "load_recipe"]
+__all__ = ["EMBEDDED", "HUB", "SECTIONS", "SETTINGS", "TRAINERS", "TRL_ARGUMENTS", "Recipe", "Reward"]
 
 EMBEDDED = "embedded"
 HUB = "hf:"  #: prefix of a data set on the hub
-SAMPLING = (
-    "top_k",
-    "min_p",
-    "repetition_penalty",
-)  #: arguments of `[train.trl]` that say how to sample, also to measure
+SAMPLING = ("top_k", "min_p", "repetition_penalty")  #: of `[train.trl]`: how to sample, also to measure
+TRAINERS = {  #: trainer -> the TRL configuration that takes its `[train.trl]` arguments
+    "grpo": "GRPOConfig",
+    "rloo": "RLOOConfig",
+    "dpo-rerank": "DPOConfig",
+}
+_ALL, _ONLINE, _GRPO, _DPO = tuple(TRAINERS), ("grpo", "rloo"), ("grpo",), ("dpo-rerank",)
+TRL_ARGUMENTS: dict[str, tuple[type, tuple[str, ...]]] = {  #: what `[train.trl]` may set: its type, and for whom
+    name: (kind, trainers)
+    for kind, trainers, names in (
+        (float, _ALL, "adam_beta1 adam_beta2 adam_epsilon max_grad_norm weight_decay"),
+        (int, _ALL, "gradient_accumulation_steps warmup_steps"),
+        (str, _ALL, "lr_scheduler_type optim"),
+        (bool, _ALL, "use_liger_kernel"),
+        (float, _ONLINE, "epsilon epsilon_high min_p repetition_penalty vllm_server_timeout"),
+        (int, _ONLINE, "num_iterations steps_per_generation top_k"),
+        (int, _ONLINE, "vllm_group_port vllm_max_model_length vllm_tensor_parallel_size"),
+        (bool, _ONLINE, "mask_truncated_completions vllm_enable_sleep_mode"),
+        (float, _GRPO, "delta top_entropy_quantile"),
+        (str, _GRPO, "importance_sampling_level"),
+        (bool, _GRPO, "cast_lm_head_to_fp32 use_bias_correction_kl vllm_importance_sampling_correction"),
+        (float, _DPO, "label_smoothing"),
+        (int, _DPO, "max_length"),
+    )
+    for name in names.split()
+}
 
 
 @dataclass(frozen=True)
 class Reward:
-    """A TRL reward callable `module:function`, or a reward model (a folder or hub name), and its declared range.
-
-    Low counts as 0 and high as 1. Either `function` or `model` is empty.
-    """
+    """A line of [rewards]: a TRL reward callable or a reward model, and its declared range. Either may be empty."""
 
     name: str
-    function: str
-    low: float
-    high: float
-    model: str = ""
-    revision: str = "main"
+    function: str = key("TRL reward function `module:function`, beside the recipe or installed; or else `model`.", "")
+    low: float = number("What counts as 0.", 0.0, -inf)
+    high: float = number("What counts as 1.", 1.0, -inf)
+    model: str = key("Reward model with one logit: a local folder (beside the recipe) or a hub name.", "")
+    revision: str = key("Revision of a hub model.", "main")
 
     @property
     def source(self) -> str:
@@ -47,76 +64,113 @@ class Reward:
 
 @dataclass(frozen=True)
 class Model:
-    base: str
-    revision: str
+    base: str = key("`embedded`, a local folder (beside the recipe), or a hub name.")
+    revision: str = key("Revision of a hub model; the commit found is recorded.", "main")
 
 
 @dataclass(frozen=True)
 class Prompts:
-    source: str
-    column: str
-    split: str
-    subset: str
-    select: float
-    certify: float
+    source: str = key(
+        "`embedded`, a .jsonl or .parquet file, a folder written by `datasets.save_to_disk`, or `hf:owner/name`."
+    )
+    column: str = key("Column with the prompts.", "prompt")
+    split: str = key("Split of a Hugging Face data set to read; all else is never read.", "train")
+    subset: str = key("Configuration of a data set on the hub.", "default")
+    select: float = number("Share of prompts held out to choose members.", 0.2, 0, 1)
+    certify: float = number("Share of prompts held out for the statistical promise, opened last.", 0.2, 0, 1)
 
 
 @dataclass(frozen=True)
 class Train:
-    trainer: str
-    beta: float
-    steps: int
-    warm_steps: int
-    batch: int
-    generations: int
-    pool: int
-    learning_rate: float
-    scale_rewards: str
-    aggregation: str
-    loss: str
-    save_every: int
-    report_to: str
-    trl: Mapping[str, Any]
+    trainer: str = choice("TRL trainer.", " ".join(TRAINERS))
+    beta: float = number("KL penalty of the training objective, per token.", 0.0)
+    steps: int = number("Optimiser steps a weight.", 100, 1)
+    warm_steps: int = number(
+        "After the first round, start from the nearest weight's adapter and train this many steps; 0: afresh.", 0
+    )
+    batch: int = number(
+        "Completions (dpo-rerank: pairs) a step, over all processes; a multiple of `train.generations` if completions.",
+        32,
+        1,
+    )
+    generations: int = number("Completions a prompt.", 8, 2)
+    pool: int = number("dpo-rerank: training prompts in the shared sample pool, at most.", 512, 1)
+    learning_rate: float = number("Learning rate (TRL's own default, 1e-6, is too low for LoRA).", 1e-5, 1e-12)
+    scale_rewards: str = choice(
+        "`none` keeps the objective; `batch` rescales the step; `group` (grpo only) reweights prompts.",
+        "none batch group",
+    )
+    aggregation: str = choice(
+        "The second one (GDPO, grpo only) changes what a weight means.", "sum_then_normalize normalize_then_sum"
+    )
+    loss: str = choice("grpo: `dr_grpo` has no length bias.", "dr_grpo dapo bnpo grpo")
+    save_every: int = number("Steps between the checkpoints of a training; 0 saves none.", 0)
+    report_to: str = choice(
+        "Where TRL also sends its training logs; files go to `logs/` of the run.", "none tensorboard trackio wandb"
+    )
+    trl: Mapping[str, Any] = field(default_factory=dict)
 
     def steps_from(self, start: object | None) -> int:
         """Optimiser steps of a training that begins from an adapter, or afresh (None)."""
         return self.warm_steps if start is not None and self.warm_steps else self.steps
 
+    @property
+    def samples_ahead(self) -> int:
+        """Steps that TRL samples completions for at a time."""
+        steps: int = self.trl.get("steps_per_generation", self.trl.get("gradient_accumulation_steps", 1))
+        return max(1, steps)
+
 
 @dataclass(frozen=True)
 class Lora:
-    r: int
-    alpha: int
-    dropout: float
-    target: str
+    r: int = number("Rank.", 8, 1)
+    alpha: int = number("Scale.", 16, 1)
+    dropout: float = number("Dropout.", 0.0, 0, 0.99)
+    target: str = key("Modules to adapt: `all-linear`, or names joined by commas.", "all-linear")
+
+    @property
+    def targets(self) -> list[str]:
+        """The modules to adapt, or `all-linear` alone."""
+        return [name.strip() for name in self.target.split(",")]
 
 
 @dataclass(frozen=True)
 class Generation:
-    max_new_tokens: int
-    temperature: float
-    top_p: float
+    max_new_tokens: int = number("Longest completion.", 256, 1)
+    temperature: float = number("Sampling temperature, in training and measuring.", 1.0, 1e-12)
+    top_p: float = number("Nucleus sampling, in training and measuring.", 1.0, 1e-6, 1)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    prompts: int
-    generations: int
-    batch: int
+    prompts: int = number("Held-out prompts to measure on, at most; all if fewer.", 256, 2)
+    generations: int = number("Completions a prompt.", 4, 1)
+    batch: int = number("Completions at a time.", 64, 1)
 
 
 @dataclass(frozen=True)
 class Planning:
-    reference: str
-    trainer_eta: float
-    trainer_gamma: float
-    responses: int
-    soups: bool
-    decoding: bool
-    lattice: int
-    epsilon: float
-    delta: float
-    alpha: float
+    reference: str = choice(
+        "What the promise is against: every policy that training could reach, given the trainer error declared below; "
+        "the closed form on samples of the base model, KL counted; the measured policies only.",
+        "oracle gibbs pool",
+    )
+    trainer_eta: float = number("Declared relative error of the trainer (see What is promised).", 0.0, 0, 0.999999)
+    trainer_gamma: float = number("Declared absolute error, rewards scaled to [0, 1].", 0.02)
+    responses: int = number(
+        "Responses a prompt that the base model gives once; the plan made from them is trained first. 0: no plan.", 0
+    )
+    soups: bool = key(
+        "Before a weight is trained, measure the weighted sum of the adapters that bound OPT there (no training).",
+        False,
+    )
+    decoding: bool = key(
+        "Likewise the mixture of their next-token distributions (no training; a forward pass a part and token).", False
+    )
+    lattice: int = number("The first round trains all weights that are multiples of 1 / lattice.", 1, 1)
+    epsilon: float = number("Relative tolerance that `run` promises.", 0.0, 0, 0.999999)
+    delta: float = number("Absolute tolerance, in units of rewards scaled to [0, 1].", 0.05)
+    alpha: float = number("Risk that the statistical promise about new prompts is false.", 0.05, 1e-12, 0.5)
 
     @property
     def error(self) -> tuple[float, float]:
@@ -128,40 +182,50 @@ class Planning:
         """Kinds of policies to make from trained ones before a weight is trained: "soup", "mod"."""
         return ("soup",) * self.soups + ("mod",) * self.decoding
 
+    def reaches(self, epsilon: float, delta: float) -> bool:
+        """Whether a trained weight can keep a promise at all: (1 - epsilon) (v + gamma) / (1 - eta) - v < delta."""
+        keep = (1 - epsilon) / (1 - self.trainer_eta)
+        return self.reference != "oracle" or min(keep * (v + self.trainer_gamma) - v for v in (0.0, 1.0)) < delta
+
 
 @dataclass(frozen=True)
-class Budget:
-    trainings: int
-    hours: float
+class TrainingBudget:
+    trainings: int = number("Trainings at most, those of earlier runs included; 0: no limit.", 100)
+    hours: float = number("Hours of training at most, likewise; 0: no limit.", 0.0)
 
 
 @dataclass(frozen=True)
 class Device:
-    precision: str
-    threads: int
-    gradient_checkpointing: str
-    vllm: str
-    vllm_memory: float
-    vllm_server: str
-    vllm_remote: bool
+    precision: str = choice("`auto`: bfloat16 on a GPU that has it, else float32.", "auto float32 bfloat16 float16")
+    threads: int = number("Torch threads on a CPU; 0 leaves the choice to torch.", 0)
+    gradient_checkpointing: str = choice(
+        "Recompute activations instead of keeping them; `auto`: on a GPU.", "auto on off"
+    )
+    vllm: str = choice(
+        "Generate with vLLM while training: in the training process, or by a server (`pip install vllm`, a GPU).",
+        "off colocate server",
+    )
+    vllm_memory: float = number("Share of the GPU's memory that a colocated vLLM takes.", 0.3, 0.01, 1)
+    vllm_server: str = key("Address of the vLLM server.", "http://127.0.0.1:8000")
+    vllm_remote: bool = key("Accept a vLLM server on another machine.", False)
 
 
 @dataclass(frozen=True)
 class Launch:
-    how: str
-    workers: int
-    processes: int
-    gpus: float
-    retries: int
-    address: str
+    how: str = choice("Train in this process, in a process a weight, or in Ray tasks.", "inline process ray")
+    workers: int = number("Trainings at once (`process`, `ray`).", 1, 1)
+    processes: int = number("Processes a training, through `torchrun` if above 1; a divisor of `train.batch`.", 1, 1)
+    gpus: float = number("GPUs a training takes from Ray (`num_gpus`).", 0.0)
+    retries: int = number("Further attempts at a training whose worker died.", 2)
+    address: str = key("Address of a Ray cluster; `local` starts one on this machine.", "local")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A checked recipe; the fields are the sections of the file (docs/alignment.md lists every key)."""
 
     path: Path
-    seed: int
+    seed: int = number("Seed of training and of measuring.", 0, 0, 2**31 - 1)
     model: Model
     prompts: Prompts
     rewards: tuple[Reward, ...]
@@ -170,14 +234,9 @@ class Recipe:
     generation: Generation
     evaluation: Evaluation
     plan: Planning
-    budget: Budget
+    budget: TrainingBudget
     device: Device
     launch: Launch
-
-    @classmethod
-    def load(cls, path: str | Path) -> Recipe:
-        """Same as `load_recipe`."""
-        return load_recipe(path)
 
     @property
     def folder(self) -> Path:
@@ -195,70 +254,19 @@ class Recipe:
         return tuple((reward.low, reward.high) for reward in self.rewards)
 
     @property
+    def offline(self) -> bool:
+        """Whether the trainer learns from samples of the base model, not from its own."""
+        return self.train.trainer == "dpo-rerank"
+
+    @property
     def sampling(self) -> dict[str, Any]:
         """Arguments of transformers' `generate` with which every policy is measured."""
         generation, trl = asdict(self.generation), self.train.trl
         return {**generation, "top_k": 0, **{key: trl[key] for key in SAMPLING if key in trl}}
 
-    @property
-    def training(self) -> dict[str, Any]:
-        """All that an adapter depends on but for its weight, the base model and the data."""
-        train = {key: value for key, value in asdict(self.train).items() if key not in ("save_every", "report_to")}
-        return {
-            "seed": self.seed,
-            "rewards": [asdict(reward) for reward in self.rewards],
-            "reward_sources": _sources(self),
-            "train": train,
-            "lora": asdict(self.lora),
-            "generation": asdict(self.generation),
-            "precision": self.device.precision,
-            "split": [self.prompts.select, self.prompts.certify],
-        }
 
-    @property
-    def training_sha256(self) -> str:
-        """Hash of `training`."""
-        return _sha256(self.training)
-
-    @property
-    def measuring_sha256(self) -> str:
-        """Hash of all that a measurement depends on but for the adapter (`evaluation.batch` is not noise-free)."""
-        return _sha256({"training": self.training_sha256, "evaluation": asdict(self.evaluation)})
-
-
-def load_recipe(path: str | Path) -> Recipe:
-    """Read and check a recipe.
-
-    Raises
-    ------
-    RecipeError : one line with EVERY fault that shows without importing or reading what the recipe names: the file,
-        the key, what was expected and what came. `faults` has them one by one; `palm-opt recipe check` finds the rest.
-    """
-    from palm_opt.align.recipe.reading import read_draft
-
-    draft = read_draft(path)
-    if draft.faults:
-        raise RecipeError.of(draft.path, draft.faults)
-    return draft.recipe()
-
-
-def _sources(recipe: Recipe) -> dict[str, str]:
-    """SHA-256 of each reward module's source, or of a model's files: another reward is another training run."""
-    from palm_opt.align.measuring.rewards import module_file
-    from palm_opt.align.policies.hub import find_model, folder_sha256
-
-    hashes = {}
-    for reward in recipe.rewards:
-        if reward.model:
-            folder, _ = find_model(reward.model, reward.revision, recipe.folder)
-            hashes[reward.model] = folder_sha256(folder)
-            continue
-        module = reward.function.partition(":")[0]
-        file = module_file(module, recipe.folder)
-        hashes[module] = hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
-    return hashes
-
-
-def _sha256(document: Any) -> str:
-    text = json.dumps(document, sort_keys=True, allow_nan=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+SECTIONS: dict[str, type[Any]] = {  #: the tables of the file that hold settings alone
+    name: kind for name, kind in get_type_hints(Recipe).items() if isinstance(kind, type) and is_dataclass(kind)
+}
+_TABLES: dict[str, type[Any]] = {"": Recipe, **SECTIONS}
+SETTINGS: tuple[Setting, ...] = tuple(x for name, holder in _TABLES.items() for x in settings_of(name, holder))

@@ -13,21 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palm_opt.align.measuring.evaluate import Policies, sample_of
-from palm_opt.align.measuring.prompts import PromptSet
-from palm_opt.align.measuring.rewards import RewardFunction
-from palm_opt.align.policies.base import Base, load_model
-from palm_opt.align.recipe.declaration import Recipe
+from palm_opt.align.measuring.evaluate import Policies
+from palm_opt.align.measuring.prompts import sample_of
+from palm_opt.align.policies.base import load_model
+from palm_opt.align.training.setup import Setup, training_sha256
 from palm_opt.errors import ProblemError
 from palm_opt.storage import atomic_path
 
-__all__ = ["Pool", "sample_pool"]
-
-_pools: dict[str, Pool] = {}  # the last one, for the next weight in this process
+__all__ = ["SamplePool", "sample_pool"]
 
 
 @dataclass(frozen=True)
-class Pool:
+class SamplePool:
     """Completions of the base model, shape (prompts, generations), and their scores, (prompts, generations, d)."""
 
     prompts: list[Any]
@@ -56,33 +53,23 @@ class Pool:
         return pairs
 
 
-def sample_pool(
-    recipe: Recipe,
-    base: Base,
-    prompts: PromptSet,
-    rewards: Sequence[RewardFunction],
-    tokenizer: Any,
-    cache: Path | None = None,
-) -> Pool:
-    """The pool of a recipe: sampled once, from its seed; found again in this process and in the folder `cache`."""
-    parts = [recipe.training_sha256, base.sha256, prompts.sha256]
+def sample_pool(setup: Setup, cache: Path | None = None) -> SamplePool:
+    """The pool of a recipe: sampled once, from its seed; found again in the folder `cache`."""
+    recipe = setup.recipe
+    parts = [training_sha256(recipe), setup.base.sha256, setup.prompts.sha256]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     file = cache / f"pool-{key[:32]}.parquet" if cache else None
-    if key in _pools:
-        return _pools[key]
     with _alone(file):
         pool = _read(file) if file and file.is_file() else None
         if pool is None:
-            rows = sample_of(prompts.train, recipe.train.pool)
-            policies = Policies(load_model(base, recipe.device.precision), tokenizer, recipe)
-            flat, scores = policies.sample(rows, rewards, recipe.train.generations, recipe.seed + 2)
+            rows = sample_of(setup.prompts.train, recipe.train.pool)
+            policies = Policies(load_model(setup.base, recipe.device.precision), setup.tokenizer, recipe)
+            flat, scores = policies.sample(rows, setup.rewards, recipe.train.generations, recipe.seed + 2)
             shape = (len(rows), recipe.train.generations)
             completions = [flat[i * shape[1] : (i + 1) * shape[1]] for i in range(shape[0])]
-            pool = Pool([row["prompt"] for row in rows], completions, scores.reshape(*shape, -1))
+            pool = SamplePool([row["prompt"] for row in rows], completions, scores.reshape(*shape, -1))
             if file:
                 _write(file, pool)
-    _pools.clear()
-    _pools[key] = pool
     return pool
 
 
@@ -99,7 +86,7 @@ def _alone(file: Path | None) -> Iterator[None]:
         yield
 
 
-def _write(file: Path, pool: Pool) -> None:
+def _write(file: Path, pool: SamplePool) -> None:
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -114,7 +101,7 @@ def _write(file: Path, pool: Pool) -> None:
         parquet.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
-def _read(file: Path) -> Pool | None:
+def _read(file: Path) -> SamplePool | None:
     """The pool in a file; None if it is damaged, to be sampled again."""
     import pyarrow.parquet as parquet
 
@@ -122,6 +109,6 @@ def _read(file: Path) -> Pool | None:
         table = parquet.read_table(file, page_checksum_verification=True).to_pydict()
         completions = [json.loads(text) for text in table["completions"]]
         scores = np.array(table["scores"], dtype=np.float64).reshape(len(completions), len(completions[0]), -1)
-        return Pool([json.loads(text) for text in table["prompt"]], completions, scores)
+        return SamplePool([json.loads(text) for text in table["prompt"]], completions, scores)
     except (OSError, ValueError, KeyError, IndexError):
         return None

@@ -6,10 +6,7 @@ Safe under torchrun: every process calls `train_adapter` with the same arguments
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,43 +14,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from palm_opt.align.measuring.prompts import PromptSet
-from palm_opt.align.measuring.rewards import RewardFunction
-from palm_opt.align.policies.base import Base
+from palm_opt.align.policies.adapters import copy_weights, tidy
 from palm_opt.align.recipe.declaration import Recipe
 from palm_opt.align.training.checkpoints import newest_checkpoint, seal_checkpoint
+from palm_opt.align.training.setup import Setup
 from palm_opt.align.training.trainers import CURVE, Job, make_trainer
-from palm_opt.errors import ProblemError, RecipeError
-from palm_opt.portfolio.store import file_sha256
+from palm_opt.errors import RecipeError
 
-__all__ = ["ADAPTER_FILES", "train_adapter", "training_key"]
-
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-
-
-def training_key(
-    weight: Sequence[float], recipe: Recipe, base: Base, prompts: PromptSet, start: Path | None = None
-) -> str:
-    """Name of a training run: a hash of the weight (hex floats), base model, data, recipe, seed and start adapter."""
-    parts = {
-        "weight": [float(x).hex() for x in weight],
-        "base": base.sha256,
-        "data": prompts.sha256,
-        "recipe": recipe.training_sha256,
-        "seed": recipe.seed,
-    }
-    if start is not None:
-        parts["start"] = file_sha256(start / ADAPTER_FILES[1])
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+__all__ = ["train_adapter"]
 
 
 def train_adapter(
     weight: Sequence[float],
-    recipe: Recipe,
-    base: Base,
-    prompts: PromptSet,
-    rewards: Sequence[RewardFunction],
-    tokenizer: Any,
+    setup: Setup,
     folder: Path,
     *,
     name: str = "training",
@@ -84,36 +57,34 @@ def train_adapter(
     import torch
     from transformers import PrinterCallback, ProgressCallback, TrainerState, set_seed
 
-    begin = time.perf_counter()
+    begin, recipe = time.perf_counter(), setup.recipe
     if torch.cuda.device_count() > 1 and os.environ.get("WORLD_SIZE", "1") == "1":
         raise RecipeError(
             f"{torch.cuda.device_count()} GPUs are visible to one training process: set CUDA_VISIBLE_DEVICES to one of "
             "them, or launch.processes to their number"
         )
     set_seed(recipe.seed)
-    key = training_key(weight, recipe, base, prompts, start)
+    key = setup.key(weight, start)
     save = checkpoints is not None and recipe.train.save_every > 0
     output = checkpoints / key if save and checkpoints else folder / "trainer"
     steps = recipe.train.steps_from(start)
     report = logs is not None and recipe.train.report_to != "none"
     with _reporting(recipe.train.report_to, logs / name if report and logs else None):
-        trainer = make_trainer(
-            Job(weight, recipe, base, prompts, rewards, tokenizer, output, steps, name, cache, save, report)
-        )
+        trainer = make_trainer(Job(setup, weight, output, steps, name, cache, save, report))
         trainer.remove_callback(PrinterCallback)  # it prints to stdout
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(_callback(key, recipe, progress))
         if start is not None:
-            _load(start, trainer.model)
+            copy_weights(start, trainer.model)
         checkpoint = _resume(output, key, trainer) if save else None
         if checkpoint is not None and checkpoint.name == f"checkpoint-{steps}":
-            _load(checkpoint, trainer.model)  # `train` would do a step too many
+            copy_weights(checkpoint, trainer.model)  # `train` would do a step too many
             trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         else:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.is_world_process_zero():
         trainer.model.save_pretrained(folder, safe_serialization=True)
-        _tidy(folder, base)
+        tidy(folder, setup.base.name, setup.base.revision)
     trainer.accelerator.wait_for_everyone()
     curve = _curve(trainer.state.log_history, recipe.reward_names)
     logged = [point["reward"] for point in curve if point["reward"] is not None]
@@ -126,21 +97,6 @@ def train_adapter(
         "training_reward": logged[-1] if logged else None,
         "curve": _thinned(curve),
     }
-
-
-def _load(folder: Path, model: Any) -> None:
-    """Copy the weights of a saved adapter into the new one.
-
-    TRL would make a model that comes with an adapter its own reference for the KL; the reference is the base model.
-    """
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
-    from safetensors.torch import load_file
-
-    weights = load_file(folder / ADAPTER_FILES[1])
-    own = get_peft_model_state_dict(model)
-    if {name: x.shape for name, x in weights.items()} != {name: x.shape for name, x in own.items()}:
-        raise ProblemError(f"{folder}: expected an adapter with the recipe's rank and modules to start from")
-    set_peft_model_state_dict(model, weights)
 
 
 def _resume(output: Path, key: str, trainer: Any) -> Path | None:
@@ -217,18 +173,3 @@ def _reporting(report_to: str, logs: Path | None) -> Iterator[None]:
             os.environ[variable] = before
         if report_to == "wandb" and "wandb" in sys.modules:
             sys.modules["wandb"].finish()  # else the next training would go on in this run
-
-
-def _tidy(folder: Path, base: Base) -> None:
-    """Leave the adapter alone in its folder, and no machine path in its configuration."""
-    for item in folder.iterdir():
-        if item.is_dir():
-            shutil.rmtree(item)
-        elif item.name not in ADAPTER_FILES:
-            item.unlink()
-    path = folder / ADAPTER_FILES[0]
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config.update(base_model_name_or_path=base.name, revision=base.revision, auto_mapping=None)
-    if isinstance(config["target_modules"], list):
-        config["target_modules"].sort()  # peft writes a set, in an order that changes from process to process
-    path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")

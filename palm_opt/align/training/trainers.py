@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palm_opt.align.measuring.prompts import PromptSet
-from palm_opt.align.measuring.rewards import RewardFunction
-from palm_opt.align.policies.base import Base, load_model, precision
-from palm_opt.align.recipe.declaration import Recipe
-from palm_opt.align.recipe.settings import TRAINERS
+from palm_opt.align.policies.base import load_model, precision
+from palm_opt.align.recipe.declaration import TRAINERS, Recipe
+from palm_opt.align.training.setup import Setup
 from palm_opt.errors import RecipeError
 
 __all__ = ["CURVE", "Job", "arguments", "make_config", "make_trainer"]
@@ -24,12 +22,8 @@ CURVE = 50  #: logged points of a training, about
 class Job:
     """One weight to train for. `output`: where TRL writes; `steps`: optimiser's; `cache`: of all weights."""
 
+    setup: Setup
     weight: Sequence[float]
-    recipe: Recipe
-    base: Base
-    prompts: PromptSet
-    rewards: Sequence[RewardFunction]
-    tokenizer: Any
     output: Path
     steps: int
     name: str = "training"
@@ -37,10 +31,28 @@ class Job:
     save: bool = False
     report: bool = False
 
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the setup."""
+        return self.setup.recipe
+
 
 def make_trainer(job: Job) -> Any:
     """The TRL trainer of a job, around a fresh base model (TRL changes the one it gets) with a new LoRA adapter."""
-    return _TRAINERS[job.recipe.train.trainer](job)
+    import trl
+    from datasets import Dataset
+
+    args, recipe, setup = make_config(job), job.recipe, job.setup  # the configuration first: it sets up the processes
+    rows = _pairs(job, args) if recipe.offline else list(setup.prompts.train)
+    called = {} if recipe.offline else {"reward_funcs": list(setup.rewards)}
+    return getattr(trl, TRAINERS[recipe.train.trainer].replace("Config", "Trainer"))(
+        model=load_model(setup.base, recipe.device.precision),
+        args=args,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=setup.tokenizer,
+        peft_config=_lora(recipe),
+        **called,
+    )
 
 
 def arguments(job: Job) -> dict[str, Any]:
@@ -64,64 +76,28 @@ def make_config(job: Job) -> Any:
         raise RecipeError(f"train.trl: TRL refuses these settings: {reason}") from error
 
 
-def _grpo(job: Job) -> Any:
-    from trl import GRPOTrainer
-
-    return _online(job, GRPOTrainer)
-
-
-def _rloo(job: Job) -> Any:
-    from trl import RLOOTrainer
-
-    return _online(job, RLOOTrainer)
-
-
-def _online(job: Job, trainer: Any) -> Any:
-    """A trainer that samples as it goes and calls the rewards."""
-    from datasets import Dataset
-
-    return trainer(
-        model=load_model(job.base, job.recipe.device.precision),
-        reward_funcs=list(job.rewards),
-        args=make_config(job),
-        train_dataset=Dataset.from_list(list(job.prompts.train)),
-        processing_class=job.tokenizer,
-        peft_config=_lora(job.recipe),
-    )
-
-
-def _dpo_rerank(job: Job) -> Any:
-    """DPO on the shared pool, re-ranked by w.r: cheaper, but it sees samples of the base model only."""
+def _pairs(job: Job, args: Any) -> Any:
+    """The shared pool, re-ranked by w.r, from the first process: cheaper, but of samples of the base model only."""
     from accelerate.utils import broadcast_object_list
-    from datasets import Dataset
-    from trl import DPOTrainer
 
-    args = make_config(job)  # first: it sets up the processes
     pairs: list[Any] = [None]
     if args.process_index == 0:
         from palm_opt.align.training.pairs import sample_pool
 
-        pool = sample_pool(job.recipe, job.base, job.prompts, job.rewards, job.tokenizer, job.cache)
-        pairs = [pool.pairs(job.weight)]
+        pairs = [sample_pool(job.setup, job.cache).pairs(job.weight)]
     broadcast_object_list(pairs)
-    return DPOTrainer(
-        model=load_model(job.base, job.recipe.device.precision),
-        args=args,
-        train_dataset=Dataset.from_list(pairs[0]),
-        processing_class=job.tokenizer,
-        peft_config=_lora(job.recipe),
-    )
+    return pairs[0]
 
 
 def _lora(recipe: Recipe) -> Any:
     from peft import LoraConfig
 
-    target = recipe.lora.target
+    targets = recipe.lora.targets
     return LoraConfig(
         r=recipe.lora.r,
         lora_alpha=recipe.lora.alpha,
         lora_dropout=recipe.lora.dropout,
-        target_modules=target if target == "all-linear" else [name.strip() for name in target.split(",")],
+        target_modules=targets if targets != ["all-linear"] else targets[0],
         task_type="CAUSAL_LM",
     )
 
@@ -200,5 +176,4 @@ def _of_dpo(job: Job) -> dict[str, Any]:
     return {"loss_type": ["sigmoid", "sft"], "max_length": None}
 
 
-_TRAINERS: dict[str, Callable[[Job], Any]] = {"grpo": _grpo, "rloo": _rloo, "dpo-rerank": _dpo_rerank}
 _ARGUMENTS: dict[str, Callable[[Job], dict[str, Any]]] = {"grpo": _of_grpo, "rloo": _of_rloo, "dpo-rerank": _of_dpo}

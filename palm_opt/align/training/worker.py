@@ -1,8 +1,8 @@
-"""One training run in a process of its own: `python -m palm_opt.align.worker TASK.json FOLDER [--watch]`.
+"""One training run in a process of its own: `python -m palm_opt.align.training.worker TASK.json FOLDER [--watch]`.
 
-TASK.json says which recipe, weight and key (`launch.attempt` writes it); FOLDER is the adapter's folder in a workplace,
-which is sealed at the end. Under torchrun every rank trains and the first one seals. With `--watch` the process ends
-when its standard input does: a worker does not outlive who started it.
+TASK.json says which recipe, weight and key (`launchers.process.attempt` writes it); FOLDER is the adapter's folder in a
+workplace, which is sealed at the end. Under torchrun every rank trains and the first one seals. With `--watch` the
+process ends when its standard input does: a worker does not outlive who started it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from palm_opt.align.training.launch import FAULT, describe, places
+from palm_opt.align.training.task import FAULT, describe, places
 from palm_opt.errors import PalmError, ProblemError
 from palm_opt.portfolio.store import disk_faults, seal
 
@@ -25,7 +25,7 @@ __all__ = ["main"]
 
 def main(arguments: list[str] | None = None) -> int:
     """Train; exit code 0 if the workplace is sealed, 2 after a fault that another attempt would meet again."""
-    parser = argparse.ArgumentParser(prog="python -m palm_opt.align.worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m palm_opt.align.training.worker", description=__doc__)
     parser.add_argument("task", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--watch", action="store_true")
@@ -53,11 +53,10 @@ def _say(line: str) -> None:
 
 
 def _train(task: dict[str, Any], folder: Path) -> None:
-    from palm_opt.align.measuring.prompts import load_prompts
-    from palm_opt.align.measuring.rewards import resolve_rewards
-    from palm_opt.align.policies.base import find_base, load_tokenizer, quiet, require_libraries
-    from palm_opt.align.recipe.declaration import load_recipe
-    from palm_opt.align.training.train import train_adapter, training_key
+    from palm_opt.align.policies.base import quiet, require_libraries
+    from palm_opt.align.recipe.reading import load_recipe
+    from palm_opt.align.training.setup import Setup
+    from palm_opt.align.training.train import train_adapter
 
     recipe, weight = load_recipe(task["recipe"]), [float.fromhex(x) for x in task["weight"]]
     steps = recipe.train.steps_from(task["start"])
@@ -65,15 +64,13 @@ def _train(task: dict[str, Any], folder: Path) -> None:
     options["progress"] = lambda point: _say(describe(point, steps))
     require_libraries()
     with contextlib.redirect_stdout(sys.stderr), quiet(recipe.device):
-        rewards, prompts = resolve_rewards(recipe), load_prompts(recipe)
-        base = find_base(recipe, _say)
-        if training_key(weight, recipe, base, prompts, options["start"]) != task["key"]:
+        setup = Setup.load(recipe, _say)
+        if setup.key(weight, options["start"]) != task["key"]:
             raise ProblemError(
                 f"{recipe.path}: the recipe, its rewards, the prompts or the base model are not those that the run "
                 "began with: changed since, or this machine sees other files"
             )
-        tokenizer = load_tokenizer(base)
-        training = train_adapter(weight, recipe, base, prompts, rewards, tokenizer, folder, **options)
+        training = train_adapter(weight, setup, folder, **options)
     if os.environ.get("RANK", "0") == "0":
         seal(folder.parent, task["key"], training)
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 import functools
 import importlib
 import math
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from palm_opt.errors import BackendNotFound
 from palm_opt.solver.cover import Cover
+from palm_opt.solver.run import Run
 
-__all__ = ["REGISTRY", "Budget", "Proposal", "SolveCover", "backends", "load", "reduced"]
+__all__ = ["REGISTRY", "Proposal", "SolveCover", "backends", "load", "reduced"]
 
 REGISTRY = {
     "native": ("palm_opt.solver.backends.native", ""),
@@ -28,7 +26,6 @@ REGISTRY = {
     "greedy": ("palm_opt.solver.backends.greedy", ""),
     "highs": ("palm_opt.solver.backends.highs", "pip install highspy"),
 }
-DEFAULT = "native"
 
 
 @dataclass(frozen=True)
@@ -46,33 +43,10 @@ class Proposal:
     nodes: int = 0
 
 
-@dataclass
-class Budget:
-    """What a backend may spend, and how it hears that it should stop."""
-
-    deadline: float = float("inf")  #: on the clock of time.monotonic
-    threads: int = 0
-    seed: int = 0
-    deterministic: bool = False
-    stop: threading.Event = field(default_factory=threading.Event)
-    on_stop: list[Callable[[], None]] = field(default_factory=list)  #: called once when `stop` is set
-
-    @property
-    def seconds(self) -> float:
-        """Seconds left, at least 0."""
-        return max(0.0, self.deadline - time.monotonic())
-
-    def cancel(self) -> None:
-        """Ask everything that runs under this budget to stop."""
-        self.stop.set()
-        for call in self.on_stop:
-            call()
-
-
 class SolveCover(Protocol):
-    """Solve a cover within a budget, starting from a known cover."""
+    """Solve a cover within the limits of a run, starting from a known cover."""
 
-    def __call__(self, cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal: ...
+    def __call__(self, cover: Cover, start: tuple[int, ...], run: Run) -> Proposal: ...
 
 
 def reduced(solve: SolveCover) -> SolveCover:
@@ -82,14 +56,14 @@ def reduced(solve: SolveCover) -> SolveCover:
     """
 
     @functools.wraps(solve)
-    def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
+    def solve_cover(cover: Cover, start: tuple[int, ...], run: Run) -> Proposal:
         small, places, _ = cover.reduced()
         base = cover.cost(cover.fixed)
         if not len(small.matrix):
             return Proposal(tuple(sorted(cover.fixed)), base, True)
         if not small.matrix.any(axis=1).all():
             return Proposal(None, math.inf, True)
-        found = solve(small, tuple(np.flatnonzero(np.isin(places, start)).tolist()), budget)
+        found = solve(small, tuple(np.flatnonzero(np.isin(places, start)).tolist()), run)
         if found.columns is None or not small.matrix[:, list(found.columns)].any(axis=1).all():
             return Proposal(None, base + found.bound, found.optimal and found.columns is None, found.nodes)
         columns = tuple(sorted({*places[list(found.columns)].tolist(), *cover.fixed}))

@@ -10,8 +10,9 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from palm_opt.errors import BackendError
-from palm_opt.solver.backends import Budget, Proposal, reduced
+from palm_opt.solver.backends import Proposal, reduced
 from palm_opt.solver.cover import Cover
+from palm_opt.solver.run import Run
 
 __all__ = ["model", "solve_cover"]
 
@@ -37,21 +38,19 @@ def _whole(cover: Cover) -> bool:
 
 
 @reduced
-def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
+def solve_cover(cover: Cover, start: tuple[int, ...], run: Run) -> Proposal:
     """Solve the cover with CP-SAT."""
     problem, x = model(cover, [str(j) for j in range(len(cover.costs))])
     for j, variable in enumerate(x):
         problem.add_hint(variable, j in start)
     solver = cp_model.CpSolver()
-    solver.parameters.num_workers = max(_WORKERS, budget.threads)
-    solver.parameters.random_seed = budget.seed % (2**31)
+    solver.parameters.num_workers = max(_WORKERS, run.settings.threads)
+    solver.parameters.random_seed = run.seed
     solver.parameters.catch_sigint_signal = False
-    solver.parameters.interleave_search = budget.deterministic
-    if math.isfinite(budget.deadline):
-        solver.parameters.max_time_in_seconds = max(0.01, budget.seconds)
-    budget.on_stop.append(solver.stop_search)
-    status = solver.solve(problem)
-    budget.on_stop.remove(solver.stop_search)
+    solver.parameters.interleave_search = run.settings.deterministic
+    solver.parameters.max_time_in_seconds = run.allowance
+    with run.stopping(solver.stop_search):
+        status = solver.solve(problem)
     if status == cp_model.INFEASIBLE:
         return Proposal(None, math.inf, True, int(solver.num_branches))
     if status == cp_model.UNKNOWN:

@@ -11,9 +11,10 @@ import numpy as np
 from scipy import sparse
 
 from palm_opt.errors import BackendError
-from palm_opt.solver.backends import Budget, Proposal, reduced
-from palm_opt.solver.backends.highs import own_threads
+from palm_opt.solver.backends import Proposal, reduced
+from palm_opt.solver.backends.highs import options, own_threads
 from palm_opt.solver.cover import Cover
+from palm_opt.solver.run import Run
 
 __all__ = ["model", "solve_cover"]
 
@@ -30,17 +31,17 @@ def model(cover: Cover, names: Sequence[str], relaxed: bool = False) -> tuple[An
 
 
 @reduced
-def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
+def solve_cover(cover: Cover, start: tuple[int, ...], run: Run) -> Proposal:
     """Solve the linear relaxation, and the mixed-integer model unless the relaxation is already integral."""
     names = [str(j) for j in range(len(cover.costs))]
     problem, x = model(cover, names, relaxed=True)
     bound, optimal, nodes = 0.0, False, 0
-    if _solve(problem, budget) == cvxpy.OPTIMAL:
+    if _solve(problem, run) == cvxpy.OPTIMAL:
         bound = float(problem.value)
         optimal = bool(np.all(np.abs(x.value - np.rint(x.value)) < 1e-7))
     if not optimal:
         problem, x = model(cover, names)
-        status = _solve(problem, budget)
+        status = _solve(problem, run)
         if status == cvxpy.INFEASIBLE:
             return Proposal(None, math.inf, True)
         stats = getattr(problem.solver_stats, "extra_stats", None)
@@ -54,16 +55,11 @@ def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposa
     return Proposal(tuple(np.flatnonzero(x.value > 0.5).tolist()), bound, optimal, nodes)
 
 
-def _solve(problem: Any, budget: Budget) -> str:
-    options: dict[str, Any] = {"random_seed": budget.seed % (2**31), "mip_rel_gap": 0.0}
-    if math.isfinite(budget.deadline):
-        options["time_limit"] = max(0.01, budget.seconds)
-    if budget.threads:
-        options["threads"] = budget.threads
+def _solve(problem: Any, run: Run) -> str:
     try:
         with own_threads():
-            problem.solve(solver=cvxpy.HIGHS, **options)
+            problem.solve(solver=cvxpy.HIGHS, **options(run))
     except cvxpy.SolverError as error:
-        if budget.seconds > 0:
+        if run.seconds > 0:
             raise BackendError(f"CVXPY with HiGHS failed: {error}") from error
     return str(problem.status)

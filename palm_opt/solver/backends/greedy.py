@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from palm_opt.solver.backends import Budget, Proposal
+from palm_opt.solver.backends import Proposal
 from palm_opt.solver.cover import Cover
+from palm_opt.solver.run import Run
 
 __all__ = ["solve_cover"]
 
 
-def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
+def solve_cover(cover: Cover, start: tuple[int, ...], run: Run) -> Proposal:
     """A cover by plain greedy; `start` is ignored so that the result is the heuristic's own."""
     matrix, costs = cover.matrix, np.maximum(cover.costs, 1e-12)
     chosen = list(cover.fixed)

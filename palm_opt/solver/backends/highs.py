@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import highspy
 import numpy as np
 
 from palm_opt.errors import BackendError
-from palm_opt.solver.backends import Budget, Proposal, reduced
+from palm_opt.solver.backends import Proposal, reduced
 from palm_opt.solver.backends.greedy import prune
 from palm_opt.solver.backends.greedy import solve_cover as greedy
 from palm_opt.solver.cover import Cover
+from palm_opt.solver.run import Run
 
-__all__ = ["model", "own_threads", "solve_cover"]
+__all__ = ["model", "options", "own_threads", "simplex", "solve_cover"]
 
 _STOPPED = {
     highspy.HighsModelStatus.kTimeLimit,
@@ -46,6 +48,24 @@ def model(cover: Cover, relaxed: bool = False) -> highspy.HighsLp:
     return lp
 
 
+def options(run: Run) -> dict[str, Any]:
+    """The options of HiGHS' mixed-integer solver for a run."""
+    return {
+        "time_limit": run.allowance,
+        "threads": run.settings.threads,
+        "random_seed": run.seed,
+        "mip_rel_gap": 0.0,
+    }
+
+
+def simplex() -> highspy.Highs:
+    """HiGHS for linear programs that are changed in place and solved again."""
+    solver = highspy.Highs()
+    for name, value in (("output_flag", False), ("threads", 1), ("presolve", "off"), ("solver", "simplex")):
+        solver.setOptionValue(name, value)
+    return solver
+
+
 @contextlib.contextmanager
 def own_threads() -> Iterator[None]:
     """Let HiGHS start its own number of threads.
@@ -60,31 +80,19 @@ def own_threads() -> Iterator[None]:
 
 
 @reduced
-def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposal:
+def solve_cover(cover: Cover, start: tuple[int, ...], run: Run) -> Proposal:
     """Solve the cover with HiGHS."""
     solver = highspy.Highs()
-    options = {
-        "output_flag": False,
-        "random_seed": budget.seed % (2**31),
-        "mip_rel_gap": 0.0,
-        "threads": budget.threads,
-    }
-    if math.isfinite(budget.deadline):
-        options["time_limit"] = max(0.01, budget.seconds)
-    for name, value in options.items():
+    for name, value in {"output_flag": False, **options(run)}.items():
         solver.setOptionValue(name, value)
     solver.passModel(model(cover))
     if start:
-        solver.setSolution(_complete(cover, start, budget))
+        solver.setSolution(_complete(cover, start, run))
     solver.HandleUserInterrupt = True
-    budget.on_stop.append(solver.cancelSolve)
-    try:
-        with own_threads():
-            if budget.stop.is_set():
-                return Proposal(None, 0.0, False)
-            solver.run()
-    finally:
-        budget.on_stop.remove(solver.cancelSolve)
+    with run.stopping(solver.cancelSolve), own_threads():
+        if run.stop.is_set():
+            return Proposal(None, 0.0, False)
+        solver.run()
     status, info = solver.getModelStatus(), solver.getInfo()
     nodes = max(0, int(info.mip_node_count))
     if status == highspy.HighsModelStatus.kInfeasible:
@@ -97,9 +105,9 @@ def solve_cover(cover: Cover, start: tuple[int, ...], budget: Budget) -> Proposa
     return Proposal(tuple(chosen.tolist()), bound, optimal, nodes)
 
 
-def _complete(cover: Cover, known: tuple[int, ...], budget: Budget) -> highspy.HighsSolution:
+def _complete(cover: Cover, known: tuple[int, ...], run: Run) -> highspy.HighsSolution:
     """A cover that holds some columns, as far as they are needed."""
-    columns = greedy(Cover(cover.matrix, cover.costs, known), (), budget).columns
+    columns = greedy(Cover(cover.matrix, cover.costs, known), (), run).columns
     solution = highspy.HighsSolution()
     value = np.zeros(len(cover.costs))
     value[list(prune(cover, list(columns or ())))] = 1.0
