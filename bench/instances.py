@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import palm_opt as palm
+from palm_opt.tables.directions import meant
 
 __all__ = ["PROBLEMS", "REAL", "SUITES", "Problem", "data_folder", "load", "real", "suite", "synthetic"]
 
@@ -145,7 +146,7 @@ def real(name: str, scale: str = "minmax") -> palm.ValueMatrix:
     folder = data_folder()
     if folder is None:
         raise FileNotFoundError(f"{name}: no real data here; set PALM_DATA to its folder")
-    return palm.ValueMatrix.read(folder / "values" / name / "values.csv", rewards=REAL[name], scale=scale)
+    return palm.ValueMatrix.read(folder / "values" / name / "values.csv", rewards=meant(REAL[name]), scale=scale)
 
 
 def load(name: str, scale: str = "none") -> palm.ValueMatrix:

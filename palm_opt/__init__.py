@@ -21,6 +21,7 @@ _HOME = {  # public name -> module; loaded on first use, so that `import palm_op
     "ProblemError": "errors",
     "RecipeError": "errors",
     "StoreError": "errors",
+    "TableWarning": "errors",
     "ValueMatrix": "tables.values",
     "Region": "preferences.region",
     "Plan": "planning.planned",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from palm_opt.errors import ProblemError as ProblemError
     from palm_opt.errors import RecipeError as RecipeError
     from palm_opt.errors import StoreError as StoreError
+    from palm_opt.errors import TableWarning as TableWarning
     from palm_opt.measures.baseline import baseline as baseline
     from palm_opt.measures.metrics import metrics as metrics
     from palm_opt.planning.plan import plan as plan

@@ -24,7 +24,7 @@ from palm_opt.arguments import choices, refusal, repeated
 from palm_opt.errors import ProblemError
 from palm_opt.tables.grammar import is_gap, number, parse
 
-__all__ = ["BATCH", "LARGEST", "Batch", "Codes", "File", "Format", "Gaps", "Table", "TextTable", "places"]
+__all__ = ["BATCH", "LARGEST", "Batch", "Codes", "File", "Format", "Gaps", "Table", "TextTable", "brief", "places"]
 
 LARGEST = 2**31  #: bytes of a table once unpacked: a small file must not exhaust the memory
 BATCH = 65_536  #: rows read at a time
@@ -162,7 +162,7 @@ class Gaps:
         """Note one."""
         self.count += 1
         if len(self.first) < _FEW:
-            self.first.append(f"{place(row).removeprefix(f'{self.source}, ')}: {cell!r} in column {column!r}")
+            self.first.append(f"{place(row).removeprefix(f'{self.source}, ')}: {brief(cell)} in column {column!r}")
 
     def refuse(self) -> None:
         """Raise if there is any."""
@@ -272,7 +272,7 @@ class Table:
         raise NotImplementedError
 
     def _no_number(self, place: str, cell: Any, name: str) -> str:
-        return f"{place}: {cell!r} in column {name!r}, expected a finite number"
+        return f"{place}: {brief(cell)} in column {name!r}, expected a finite number"
 
 
 class TextTable(Table):
@@ -361,6 +361,12 @@ class TextTable(Table):
         return super()._no_number(place, cell, name) + ("; --decimal , (decimal=',') reads it" if comma else "")
 
 
+def brief(cell: Any) -> str:
+    """A cell as a message shows it."""
+    text = repr(cell)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def places(source: str, unit: str, numbers: Sequence[int]) -> Callable[[int], str]:
     return lambda i: f"{source}, {unit} {numbers[i]}"
 
@@ -370,7 +376,7 @@ def _with_names(
 ) -> Callable[[int], str]:
     def where(i: int) -> str:
         names = {role: next(itertools.islice(coders[role].numbers, int(codes[role][i]), None)) for role in codes}
-        shown = ", ".join(f"{role} {name[:57] + '...' if len(name) > 60 else name!r}" for role, name in names.items())
+        shown = ", ".join(f"{role} {brief(name)}" for role, name in names.items())
         return f"{place(i)} ({shown})" if names else place(i)
 
     return where

@@ -17,7 +17,7 @@ from palm_opt.errors import ProblemError
 from palm_opt.tables import grammar
 from palm_opt.tables import samples_files as files
 from palm_opt.tables.decimals import rational
-from palm_opt.tables.reading import File, Format
+from palm_opt.tables.reading import File, Format, brief
 from palm_opt.tables.samples_files import Ranges
 from palm_opt.tables.values import ValueMatrix
 from palm_opt.tables.writing import csv_lines
@@ -117,7 +117,7 @@ class Samples:
 
     def _place(self, row: int, k: int) -> str:
         prompt, name = self.prompts[self.prompt_of[row]], self.names[self.candidate_of[row]]
-        return f"prompt {_brief(prompt)}, candidate {_brief(name)}, reward {_brief(self.rewards[k])}"
+        return f"prompt {brief(prompt)}, candidate {brief(name)}, reward {brief(self.rewards[k])}"
 
     def _check_pairs(self) -> None:
         """Every candidate must have answered every prompt."""
@@ -127,8 +127,8 @@ class Samples:
             gap = np.flatnonzero(found != np.arange(len(found)))
             prompt, candidate = divmod(int(gap[0]) if len(gap) else len(found), n)
             raise ProblemError(
-                f"rewards: no row for prompt {_brief(self.prompts[prompt])} and candidate"
-                f" {_brief(self.names[candidate])}: every candidate must answer every prompt"
+                f"rewards: no row for prompt {brief(self.prompts[prompt])} and candidate"
+                f" {brief(self.names[candidate])}: every candidate must answer every prompt"
             )
 
     def _means(self, scaled: Array) -> Array:
@@ -208,7 +208,7 @@ class Samples:
         listed = items("split", names, "a share between 0 and 1, or a list of names that certify")
         wanted, known = set(map(str, listed)), set(self.units[0])
         for name in sorted(wanted - known)[:1]:
-            raise ProblemError(f"split: no prompt or cluster is named {_brief(name)}")
+            raise ProblemError(f"split: no prompt or cluster is named {brief(name)}")
         return np.array([name in wanted for name in self.units[0]])
 
     def values(self, chosen: NDArray[np.bool_] | None = None) -> ValueMatrix:
@@ -365,9 +365,5 @@ def _labels(what: str, labels: Iterable[Any], count: int, noun: str, distinct: b
         raise ProblemError(f"{what}: entry {result.index('')} is empty")
     twice = repeated(result) if distinct else None
     if twice is not None:
-        raise ProblemError(f"{what}: {_brief(twice)} occurs twice")
+        raise ProblemError(f"{what}: {brief(twice)} occurs twice")
     return result
-
-
-def _brief(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -130,8 +130,6 @@ def test_export_refuses(table, tmp_path):
     other.write_text(table.read_text().replace("model 59,0.", "model 59,1."))
     assert "other values" in refused("export", other, "--mps", "--weights", cert)
     weights.write_text("safe,helpful,latency\n0,0,0\n")
-    assert "row 0: expected numbers >= 0, not all 0, got [0.0, 0.0, 0.0]" in refused(
-        "export", table, *COLUMNS, "--mps", "--weights", weights
-    )
+    assert "line 2: weight 0 is [0.0, 0.0, 0.0]" in refused("export", table, *COLUMNS, "--mps", "--weights", weights)
     weights.write_text("safe,helpful\n1,0\n")
     assert "no column 'latency'" in refused("export", table, *COLUMNS, "--mps", "--weights", weights)

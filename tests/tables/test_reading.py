@@ -91,6 +91,12 @@ def test_what_is_no_gap_is_refused_whatever_becomes_of_gaps(tmp_path: Path, cell
         palm.ValueMatrix.read(path, id="model", missing=missing)
 
 
+def test_a_long_cell_is_shown_in_short(tmp_path: Path) -> None:
+    with pytest.raises(palm.ProblemError, match=r"line 2: 'x+\.\.\. in column 'a'") as caught:
+        palm.ValueMatrix.read(write(tmp_path / "v.csv", f"a\n{'x' * 100_000}\n"))
+    assert len(str(caught.value)) < 300
+
+
 def test_nothing_left_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "v.csv", "model,a\nx,\ny,NA\n")
     with pytest.raises(palm.ProblemError, match="every candidate has a gap"):
