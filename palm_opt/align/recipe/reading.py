@@ -6,6 +6,7 @@ import difflib
 import ipaddress
 import math
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -148,22 +149,25 @@ def _rewards(table: Any, faults: list[str]) -> tuple[Reward, ...]:
 
 
 def _trl(table: Any, trainer: str | None, faults: list[str]) -> dict[str, Any]:
+    """The further arguments for TRL that are right."""
     if not isinstance(table, dict):
         faults.append(f"train.trl: expected a table, got {_show(table)}")
         return {}
-    for name, value in table.items():
+    found = {}
+    for name, value in sorted(table.items()):
+        kind, trainers = TRL_ARGUMENTS.get(name, (object, ()))
+        types: Any = (int, float) if kind is float else kind
+        right = isinstance(value, types) and (kind is bool) == isinstance(value, bool)
         if name not in TRL_ARGUMENTS:
             near = _near(name, TRL_ARGUMENTS) or " (docs/alignment.md lists them)"
             faults.append(f"train.trl.{name}: not an argument that may be passed on{near}")
-            continue
-        kind, trainers = TRL_ARGUMENTS[name]
-        types: Any = (int, float) if kind is float else kind
-        right = isinstance(value, types) and (kind is bool) == isinstance(value, bool)
-        if not right or (kind is float and not math.isfinite(value)):
+        elif not right or (kind is float and not abs(value) <= sys.float_info.max):
             faults.append(f"train.trl.{name}: expected {kind.__name__}, got {_show(value)}")
-        if trainer is not None and trainer not in trainers:
+        elif trainer is not None and trainer not in trainers:
             faults.append(f"train.trl.{name}: {TRAINERS[trainer]} has no such argument (trainer {trainer})")
-    return dict(sorted(table.items()))
+        else:
+            found[name] = value
+    return found
 
 
 def _of_the_trainer(recipe: Recipe, given: Mapping[str, Any], faults: list[str]) -> None:
