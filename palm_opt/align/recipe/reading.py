@@ -187,12 +187,10 @@ def _of_the_trainer(recipe: Recipe, given: Mapping[str, Any], faults: list[str])
         faults.append("train.beta: expected a number above 0 with the trainer dpo-rerank, got 0.0")
     if recipe.offline and recipe.device.vllm not in (None, "off"):
         faults.append("device.vllm: the trainer dpo-rerank generates nothing while it trains; set it to 'off'")
-    counts = [
-        train.trl.get(name, 1) for name in ("gradient_accumulation_steps", "steps_per_generation", "num_iterations")
-    ]
-    if train.save_every and not recipe.offline and all(isinstance(n, int) and n > 0 for n in counts):
-        accumulated, ahead, iterations = counts
-        reused = max(ahead, accumulated if "steps_per_generation" not in train.trl else 1) * iterations
+    accumulated, iterations = (train.trl.get(name, 1) for name in ("gradient_accumulation_steps", "num_iterations"))
+    ahead = train.trl.get("steps_per_generation", accumulated)
+    if train.save_every and not recipe.offline and min(accumulated, ahead, iterations) > 0:
+        reused = ahead * iterations
         if train.save_every * accumulated % reused:
             faults.append(
                 f"train.save_every: expected a multiple of {math.lcm(reused, accumulated) // accumulated} (steps that "
@@ -202,12 +200,8 @@ def _of_the_trainer(recipe: Recipe, given: Mapping[str, Any], faults: list[str])
 
 def _of_the_data(recipe: Recipe, faults: list[str]) -> None:
     """Prompts and the base model: what must be there beside the recipe, and the shares of the splits."""
-    select, certify, source, base = (
-        recipe.prompts.select,
-        recipe.prompts.certify,
-        recipe.prompts.source,
-        recipe.model.base,
-    )
+    prompts, base = recipe.prompts, recipe.model.base
+    select, certify, source = prompts.select, prompts.certify, prompts.source
     if select == 0:
         faults.append(f"prompts.select: expected a share above 0, got {select}")
     if None not in (select, certify) and select + certify >= 1:
