@@ -102,6 +102,7 @@ def test_help_lists_every_key(tmp_path: Path) -> None:
             "device.vllm: the trainer dpo-rerank generates nothing",
         ),
         ("[train]\nsave_every = 3\n[train.trl]\nnum_iterations = 2\n", "train.save_every: expected a multiple of 2"),
+        ('[train.trl]\ngradient_accumulation_steps = "2"\n', "steps: expected int, got '2'"),
         ('[lora]\ntarget = "q_proj,lm_head"\n', "lora.target: TRL does not train an adapter of lm_head"),
         ('[lora]\ntarget = "q_proj,w_proj"\n', "lora.target: the base model has no module 'w_proj' with a matrix"),
         ('[device]\nvllm = "server"\nvllm_server = "10.0.0.1"\n', "device.vllm_server: expected http://HOST:PORT"),

@@ -12,6 +12,7 @@ import pytest
 from palm_opt.align import load_recipe
 from palm_opt.align.check import check_recipe
 from palm_opt.align.measuring.rewards import resolve_rewards
+from palm_opt.align.training.setup import training_sha256
 from palm_opt.errors import ProblemError
 
 torch = pytest.importorskip("torch")
@@ -87,10 +88,10 @@ def test_messages_go_through_the_chat_template(tmp_path: Path) -> None:
 
 
 def test_the_model_is_part_of_the_training_key(recipe: Path) -> None:
-    before = load_recipe(recipe).training_sha256
-    assert before == load_recipe(recipe).training_sha256
+    before = training_sha256(load_recipe(recipe))
+    assert before == training_sha256(load_recipe(recipe))
     save_judge(recipe.parent / "judge", chat=True)
-    assert load_recipe(recipe).training_sha256 != before
+    assert training_sha256(load_recipe(recipe)) != before
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import difflib
 import ipaddress
 import math
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -148,22 +149,25 @@ def _rewards(table: Any, faults: list[str]) -> tuple[Reward, ...]:
 
 
 def _trl(table: Any, trainer: str | None, faults: list[str]) -> dict[str, Any]:
+    """The further arguments for TRL that are right."""
     if not isinstance(table, dict):
         faults.append(f"train.trl: expected a table, got {_show(table)}")
         return {}
-    for name, value in table.items():
+    found = {}
+    for name, value in sorted(table.items()):
+        kind, trainers = TRL_ARGUMENTS.get(name, (object, ()))
+        types: Any = (int, float) if kind is float else kind
+        right = isinstance(value, types) and (kind is bool) == isinstance(value, bool)
         if name not in TRL_ARGUMENTS:
             near = _near(name, TRL_ARGUMENTS) or " (docs/alignment.md lists them)"
             faults.append(f"train.trl.{name}: not an argument that may be passed on{near}")
-            continue
-        kind, trainers = TRL_ARGUMENTS[name]
-        types: Any = (int, float) if kind is float else kind
-        right = isinstance(value, types) and (kind is bool) == isinstance(value, bool)
-        if not right or (kind is float and not math.isfinite(value)):
+        elif not right or (kind is float and not abs(value) <= sys.float_info.max):
             faults.append(f"train.trl.{name}: expected {kind.__name__}, got {_show(value)}")
-        if trainer is not None and trainer not in trainers:
+        elif trainer is not None and trainer not in trainers:
             faults.append(f"train.trl.{name}: {TRAINERS[trainer]} has no such argument (trainer {trainer})")
-    return dict(sorted(table.items()))
+        else:
+            found[name] = value
+    return found
 
 
 def _of_the_trainer(recipe: Recipe, given: Mapping[str, Any], faults: list[str]) -> None:
@@ -183,12 +187,10 @@ def _of_the_trainer(recipe: Recipe, given: Mapping[str, Any], faults: list[str])
         faults.append("train.beta: expected a number above 0 with the trainer dpo-rerank, got 0.0")
     if recipe.offline and recipe.device.vllm not in (None, "off"):
         faults.append("device.vllm: the trainer dpo-rerank generates nothing while it trains; set it to 'off'")
-    counts = [
-        train.trl.get(name, 1) for name in ("gradient_accumulation_steps", "steps_per_generation", "num_iterations")
-    ]
-    if train.save_every and not recipe.offline and all(isinstance(n, int) and n > 0 for n in counts):
-        accumulated, ahead, iterations = counts
-        reused = max(ahead, accumulated if "steps_per_generation" not in train.trl else 1) * iterations
+    accumulated, iterations = (train.trl.get(name, 1) for name in ("gradient_accumulation_steps", "num_iterations"))
+    ahead = train.trl.get("steps_per_generation", accumulated)
+    if train.save_every and not recipe.offline and min(accumulated, ahead, iterations) > 0:
+        reused = ahead * iterations
         if train.save_every * accumulated % reused:
             faults.append(
                 f"train.save_every: expected a multiple of {math.lcm(reused, accumulated) // accumulated} (steps that "
@@ -198,12 +200,8 @@ def _of_the_trainer(recipe: Recipe, given: Mapping[str, Any], faults: list[str])
 
 def _of_the_data(recipe: Recipe, faults: list[str]) -> None:
     """Prompts and the base model: what must be there beside the recipe, and the shares of the splits."""
-    select, certify, source, base = (
-        recipe.prompts.select,
-        recipe.prompts.certify,
-        recipe.prompts.source,
-        recipe.model.base,
-    )
+    prompts, base = recipe.prompts, recipe.model.base
+    select, certify, source = prompts.select, prompts.certify, prompts.source
     if select == 0:
         faults.append(f"prompts.select: expected a share above 0, got {select}")
     if None not in (select, certify) and select + certify >= 1:
