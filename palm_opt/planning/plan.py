@@ -20,6 +20,7 @@ from palm_opt.tables.scores import RewardTable
 
 __all__ = ["Plan", "Planned", "plan"]
 
+_INTERRUPTED = 0.2  # seconds for choosing the members after Ctrl-C
 _AUDIT_WORK = 20_000_000  # responses x weights that the exact checker evaluates again in seconds
 
 
@@ -67,7 +68,7 @@ def plan(
     Returns
     -------
     Plan : of kind `conditional`: the promise is about OPT of this table, an estimate of the reference's (L7). Ctrl-C
-        ends the search early with what is proved so far.
+        ends the search early with what is proved so far, about the answers taken as given.
 
     Raises
     ------
@@ -111,9 +112,9 @@ def plan(
             raise
         interrupted = True
     ended = search(1.0)
-    result = ended.result(time_limit)
+    result = ended.result(min(time_limit, _INTERRUPTED) if interrupted else time_limit)
     stop = Stop.INTERRUPTED if interrupted else Stop.PROVED if result.kept else Stop.FINISHED
-    return _conclude(oracle, ended, result, stop, gaps, audit)
+    return _conclude(oracle, ended, result, stop, gaps, False if interrupted else audit)
 
 
 @dataclass

@@ -124,7 +124,7 @@ class _Bracket:
     def offer(self, members: tuple[int, ...]) -> None:
         """Record a portfolio with the least tolerance it keeps."""
         try:
-            kept, _, _ = least_kept(self.pool, members, self.vary, self.run.until(math.inf))
+            kept, _, _ = least_kept(self.pool, members, self.vary, self.run.ending(math.inf))
         except ProblemError:  # no epsilon < 1 serves: nothing to record
             return
         self.reached.append((kept.delta if self.vary == "delta" else kept.epsilon, members))
@@ -215,8 +215,8 @@ class _Bracket:
         outcome = None if stopped else self._search(tolerance, members)
         if outcome is None or not outcome.members:  # no time left: the portfolio in hand, with its quality alone
             self._move(tolerance)
-            quality = check_quality(self.pool, members, self.run.until(math.inf))
-            outcome = self._outcome(members, quality, Stop.FINISHED)
+            quality = check_quality(self.pool, members, self.run.ending(math.inf))
+            outcome = self._outcome(members, quality, stopped or Stop.FINISHED)
         result = outcome.result()
         self.stopped = stopped
         if not result.indices:
@@ -229,7 +229,7 @@ class _Bracket:
             tolerance=tolerance if result.indices else None,
             tolerance_lower_bound=tolerance if closed else max(low, 0.0),
             seconds=time.monotonic() - self.run.began,
-            info={**self.work, "lower_certificate": proof.result().certificate if proof is not None else None},
+            info={**self.work, "lower_certificate": None if proof is None or stopped else proof.result().certificate},
         )
 
     def _outcome(self, members: tuple[int, ...], quality: Quality | None, stop: Stop) -> Outcome:

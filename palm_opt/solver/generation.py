@@ -154,8 +154,10 @@ class RowGeneration:
         self.rows.add(self.weights or starts[: self.pool.values.d + 1 if crowd else None])
         if self._impossible():
             return
-        if limited.backend == "native" and self.pool.values.d <= 2 and self._sweep(limited.began + _SWEEP * limit):
-            return
+        if limited.backend == "native" and self.pool.values.d <= 2:
+            if self._sweep(limited.began + _SWEEP * limit):
+                return
+            crowd = True
         if self.warm:
             self._improve(tuple(sorted({*self.warm, *self.pool.required} - self.pool.forbidden)))
         if not (self._proved() or (self._sketch() if crowd and not self.members else self._converge(greedy))):
