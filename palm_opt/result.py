@@ -177,6 +177,11 @@ class Result:
         return self.cost - self.lower_bound if self.indices else math.inf
 
     @property
+    def needs_more(self) -> bool:
+        """Whether it is infeasible only with so few members: `lower_bound` says how many are needed at least."""
+        return self.status is Status.INFEASIBLE and math.isfinite(self.lower_bound)
+
+    @property
     def message(self) -> str:
         """One plain sentence about what is proved."""
         cost = f"{self.size} member{'s' * (self.size != 1)}"
@@ -186,8 +191,9 @@ class Result:
             return f"{cost} serve every preference, and no portfolio of lower cost than {self.lower_bound:g} exists"
         if self.status is Status.FEASIBLE:
             return f"{cost} serve every preference; cost {self.cost:g}, at least {self.lower_bound:g} is needed"
-        if self.status is Status.INFEASIBLE and math.isfinite(self.lower_bound):
-            return f"no portfolio of that size serves every preference: {self.lower_bound:g} are needed"
+        if self.needs_more:
+            most = self.info.get("max_size", "fewer")
+            return f"no {most} members serve every preference, whatever the epsilon: {self.lower_bound:g} are needed"
         if self.status is Status.INFEASIBLE:
             return "no admissible portfolio keeps this promise; the witness weight is served by no candidate"
         return f"stopped ({self.stop}) before any portfolio was proved"

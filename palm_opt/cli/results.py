@@ -79,6 +79,7 @@ def point(result: Result) -> dict[str, Any]:
     """One point of `frontier --json`."""
     return {
         "size": result.size,
+        "max_size": result.info.get("max_size", result.size),
         "members": result.members,
         "indices": result.indices,
         "epsilon": result.epsilon,
@@ -159,7 +160,8 @@ def print_frontier(results: Sequence[Result], vary: str) -> None:
         bound = result.tolerance_lower_bound
         members = ", ".join(short(name, 24) for name in result.members[:6]) + (", ..." if result.size > 6 else "")
         least = "-" if bound is None else at_least(bound, 5)
-        rows.append([result.size, at_most(getattr(result, vary), 5), least, result.status.value, members])
+        reached = at_most(getattr(result, vary), 5) if result.indices else "-"
+        rows.append([result.info.get("max_size", result.size), reached, least, result.status.value, members])
     emit(table(["size", f"least {vary}", "proved at least", "status", "members"], rows, left=0, last_left=True))
 
 

@@ -191,6 +191,8 @@ def headline(values: ValueMatrix, result: Result | Certified) -> str:
             f"{result.size} of {values.n} candidates {verb} every preference "
             f"{served(result.epsilon, result.delta)}; nothing is said about smaller portfolios."
         )
+    if result.status is Status.INFEASIBLE and result.needs_more:
+        return f"{result.message.capitalize()}, one of them for {weight_text(result.worst_weight, values.rewards)}."
     if result.status is Status.INFEASIBLE:
         where = weight_text(result.worst_weight, values.rewards)
         return f"No admissible portfolio keeps this promise: at the weight {where} no candidate does."
@@ -226,6 +228,9 @@ def proof(values: ValueMatrix, result: Result | Certified) -> list[tuple[str, st
     rows: list[tuple[str, str]] = []
     if document is None:
         rows.append(("proved", "nothing"))
+    elif isinstance(result, Result) and result.needs_more:
+        told = f"no fewer than {result.lower_bound:g} members keep epsilon = {result.epsilon!r} (exact arithmetic)"
+        rows.append(("proved", told))
     elif not result.indices:
         rows.append(("proved", "no admissible portfolio exists at these tolerances (exact arithmetic)"))
     else:
