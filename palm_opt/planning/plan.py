@@ -68,7 +68,8 @@ def plan(
     Returns
     -------
     Plan : of kind `conditional`: the promise is about OPT of this table, an estimate of the reference's (L7). Ctrl-C
-        ends the search early with what is proved so far, about the answers taken as given.
+        ends the search early with what is proved so far, about the scores themselves only where that
+        takes no time.
 
     Raises
     ------
@@ -114,7 +115,7 @@ def plan(
     ended = search(1.0)
     result = ended.result(min(time_limit, _INTERRUPTED) if interrupted else time_limit)
     stop = Stop.INTERRUPTED if interrupted else Stop.PROVED if result.kept else Stop.FINISHED
-    return _conclude(oracle, ended, result, stop, gaps, False if interrupted else audit)
+    return _conclude(oracle, ended, result, stop, gaps, audit)
 
 
 @dataclass
@@ -148,8 +149,11 @@ def _conclude(
     found = gibbs(table, result.weights, beta, oracle.threads)
     bias = jackknife(table, found, oracle.threads)
     certificate = result.certificate
-    if audit is None:
-        audit = table.rows * result.calls <= _AUDIT_WORK
+    work = table.rows * result.calls
+    if stop is Stop.INTERRUPTED:
+        audit = audit is not False and work <= _AUDIT_WORK // 50
+    elif audit is None:
+        audit = work <= _AUDIT_WORK
     if certificate is not None and audit:
         certificate = _about_scores(certificate, table, beta, search.answers.weights)
     members = tuple(
