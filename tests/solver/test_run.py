@@ -170,8 +170,9 @@ def test_the_twin_checks_where_the_checker_takes_too_long(monkeypatch):
 def test_limits_reach_the_set_up(monkeypatch):
     """Rows that there was no time to compare count as undominated: more to prove, nothing wrong."""
     monkeypatch.setattr("palm_opt.solver.cover._SET_UP", -1.0)
-    values = palm.ValueMatrix(np.random.default_rng(2).random((200, 3)))
-    result = palm.solve(values, delta=0.05, time_limit=60)
-    assert result.info["front"] == 200 and result.status is palm.Status.OPTIMAL
+    values = palm.ValueMatrix(np.random.default_rng(2).random((3_000, 7)))
+    result = palm.solve(values, delta=0.3, time_limit=120)
+    whole = palm.solve(values, delta=0.3)
+    assert result.info["front"] > whole.info["front"] and result.status is palm.Status.OPTIMAL
     verify_result(result, values)
-    assert result.size == palm.solve(values, delta=0.05).size
+    assert result.size == whole.size
