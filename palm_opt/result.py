@@ -178,6 +178,11 @@ class Result:
         return self.cost - self.lower_bound if self.indices else math.inf
 
     @property
+    def needs_more(self) -> bool:
+        """Whether it is infeasible only with so few members: `lower_bound` says how many are needed at least."""
+        return self.status is Status.INFEASIBLE and math.isfinite(self.lower_bound)
+
+    @property
     def message(self) -> str:
         """One plain sentence about what is proved."""
         found = f"{plural(self.size, 'member serves', 'members serve')} every preference"
@@ -193,8 +198,9 @@ class Result:
             if not self.lower_bound > 0:
                 return f"{found}and nothing is proved about cheaper ones"
             return f"{found}at least {at_least(self.lower_bound, 6)} is needed"
-        if self.status is Status.INFEASIBLE and math.isfinite(self.lower_bound):
-            return f"no portfolio of that size serves every preference: at least {at_least(self.lower_bound, 6)} needed"
+        if self.needs_more:
+            most = plural(int(self.info.get("max_size", 0)), "member serves", "members serve")
+            return f"no {most} every preference, whatever the epsilon: at least {at_least(self.lower_bound)} are needed"
         if self.status is Status.INFEASIBLE:
             return "no admissible portfolio keeps this promise; the witness weight is served by no candidate"
         return f"stopped ({self.stop}) before any portfolio was proved"

@@ -16,7 +16,7 @@ cdef extern from "palm.h" nogil:
     int64_t palm_game_work(int64_t d, int64_t m)
     int64_t palm_game(int64_t n, int64_t d, int64_t m, const double *targets, const double *members, double *regret,
                       double *weights, int32_t *position, double *multiplier, double *work, int64_t *pivots)
-    int64_t palm_skyline(int64_t d, int64_t first, int64_t stop, int64_t size, const double *values,
+    int64_t palm_skyline(int64_t d, int64_t first, int64_t stop, int64_t size, int64_t depth, const double *values,
                          const double *costs, const int64_t *order, int64_t *dominator, double *front, int64_t *ids)
     void palm_coverage(int64_t n, int64_t d, int64_t m, const double *values, const double *weights,
                        const double *low, const double *high, uint8_t *state)
@@ -76,6 +76,7 @@ cdef extern from "palm.h" nogil:
 
 
 MAX_REWARDS = PALM_MAX_D
+cdef int64_t DEPTH = 256  # undominated rows that are compared with where time is short
 cdef int64_t CORNERS_AT_ONCE = 1000
 cdef int64_t WORK = 200_000_000  # operations of a kernel between two looks for a signal: about a tenth of a second
 
@@ -119,10 +120,11 @@ def game(targets, members):
 def skyline(values, costs, order, enough=None):
     """Dominators and undominated rows, see palm_skyline: returns (dominator (n,), front (f,)).
 
-    `enough` is called between pieces of work; True ends it, and the rows left in `order` count as undominated.
+    `enough` is called between pieces of work; once it is True the rows left in `order` are compared with the first few
+    undominated ones only: some that are dominated may pass for undominated.
     """
     cdef const double[:, ::1] v = _matrix(values, "values")
-    cdef int64_t n = v.shape[0], d = v.shape[1], size = 0, first = 0, stop
+    cdef int64_t n = v.shape[0], d = v.shape[1], size = 0, first = 0, stop, depth = n
     cdef const double[::1] c = _vector(costs, "costs", n)
     cdef const int64_t[::1] o = np.ascontiguousarray(order, dtype=np.int64)
     if o.shape[0] != n or not np.array_equal(np.sort(order), np.arange(n)):
@@ -131,13 +133,15 @@ def skyline(values, costs, order, enough=None):
     cdef int64_t[::1] dom = dominator
     cdef int64_t[::1] front_ids = ids
     cdef double[::1] front = np.zeros((n + PALM_SKYLINE_LANES) * d)
-    while first < n and (enough is None or not enough()):
+    while first < n:
         PyErr_CheckSignals()
-        stop = min(n, first + max(256, min(first, WORK // ((size + 1) * d))))  # the front at most doubles in a piece
+        if depth == n and enough is not None and enough():
+            depth = min(n - 1, DEPTH)
+        stop = min(n, first + max(256, min(first, WORK // ((min(size, depth) + 1) * d))))  # the front at most doubles
         with nogil:
-            size = palm_skyline(d, first, stop, size, &v[0, 0], &c[0], &o[0], &dom[0], &front[0], &front_ids[0])
+            size = palm_skyline(d, first, stop, size, depth, &v[0, 0], &c[0], &o[0], &dom[0], &front[0], &front_ids[0])
         first = stop
-    return dominator, np.concatenate([ids[:size], order[first:]])
+    return dominator, ids[:size].copy()
 
 
 def coverage(values, weights, low, high):

@@ -54,13 +54,14 @@ int64_t palm_game(int64_t n, int64_t d, int64_t m, const double *targets, const 
  *   order       (n) all rows, such that a row never comes before one that dominates it
  *   first, stop places of `order` to do now: begin with 0, go on where the last call stopped
  *   size        undominated rows so far: begin with 0, then what the last call returned
+ *   depth       compare a row with the first so many of them only: n for all; with fewer some dominated rows pass
  *   dominator   (n)
  *   front       work, (n + PALM_SKYLINE_LANES) * d doubles, of initialised memory, kept from call to call
  *   ids         (n) the undominated rows in `order`
  * Returns the number of undominated rows.
  */
-int64_t palm_skyline(int64_t d, int64_t first, int64_t stop, int64_t size, const double *values, const double *costs,
-                     const int64_t *order, int64_t *dominator, double *front, int64_t *ids);
+int64_t palm_skyline(int64_t d, int64_t first, int64_t stop, int64_t size, int64_t depth, const double *values,
+                     const double *costs, const int64_t *order, int64_t *dominator, double *front, int64_t *ids);
 
 /*
  * Coverage (docs/theory.md, L3) in three values, for candidate i and weight j:

@@ -25,13 +25,14 @@ static inline unsigned above(int64_t d, const double *restrict block, const doub
 }
 
 PALM_CLONES
-int64_t palm_skyline(int64_t d, int64_t first, int64_t stop, int64_t size, const double *values, const double *costs,
-                     const int64_t *order, int64_t *dominator, double *front, int64_t *ids) {
+int64_t palm_skyline(int64_t d, int64_t first, int64_t stop, int64_t size, int64_t depth, const double *values,
+                     const double *costs, const int64_t *order, int64_t *dominator, double *front, int64_t *ids) {
     for (int64_t r = first; r < stop; r++) {
         const int64_t i = order[r];
         const double *row = values + i * d;
         dominator[i] = -1;
-        for (int64_t block = 0; block < size && dominator[i] < 0; block += LANES) {
+        const int64_t last = size < depth ? size : depth;
+        for (int64_t block = 0; block < last && dominator[i] < 0; block += LANES) {
             unsigned found = above(d, front + block * d, row);
             for (int l = 0; found; l++, found >>= 1)
                 if (found & 1 && block + l < size && costs[ids[block + l]] <= costs[i]) {

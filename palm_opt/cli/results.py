@@ -88,6 +88,7 @@ def point(result: Result) -> dict[str, Any]:
     """One point of `frontier --json`."""
     return {
         "size": result.size,
+        "max_size": result.info.get("max_size", result.size),
         "members": result.members,
         "indices": result.indices,
         "epsilon": result.epsilon,
@@ -206,7 +207,7 @@ def print_frontier(values: ValueMatrix, results: Sequence[Result], vary: str) ->
         members = ", ".join(short(name, 24) for name in result.members[:6]) + (", ..." if result.size > 6 else "")
         least = "-" if bound is None else at_least(bound, 5)
         reached = at_most(getattr(result, vary), 5) if result.indices else "-"
-        rows.append([result.size, reached, least, result.status.value, members])
+        rows.append([result.info.get("max_size", result.size), reached, least, result.status.value, members])
     emit(table(["size", f"least {vary}", "proved at least", "status", "members"], rows, left=0, last_left=True))
     emit()
     emit(facts([("rewards", said_of_rewards(values.rewards, values.scale))]))

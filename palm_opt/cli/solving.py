@@ -45,8 +45,10 @@ def solve(
     cost: opt.Cost = None,
     epsilon: opt.Epsilon = None,
     delta: opt.DefaultDelta = None,
-    max_size: Annotated[int | None, typer.Option(metavar="K", min=1, help="At most K members; needs --vary.")] = None,
-    vary: Annotated[opt.Vary | None, typer.Option(help="With --max-size: the tolerance to minimise.")] = None,
+    max_size: Annotated[int | None, typer.Option(metavar="K", min=1, help="At most K members; see --vary.")] = None,
+    vary: Annotated[
+        opt.Vary | None, typer.Option(help="With --max-size: the tolerance to minimise. Default: delta.")
+    ] = None,
     require: Annotated[str | None, typer.Option(metavar="A,B", help="Candidates that must be members.")] = None,
     forbid: Annotated[str | None, typer.Option(metavar="C", help="Candidates that may not be members.")] = None,
     warm_start: Annotated[str | None, typer.Option(metavar="A,B", help="A known portfolio to start from.")] = None,
@@ -67,8 +69,8 @@ def solve(
     import palm_opt
 
     check_outputs(certificate, plot, report)
-    if vary is not None:
-        opt.check_vary(vary, epsilon, delta)
+    if vary is not None or max_size is not None:
+        opt.check_vary(vary or opt.Vary.DELTA, epsilon, delta)
     matrix = opt.read_values(values, id, rewards, cost, scale, form)
     chosen = given(
         epsilon=epsilon,

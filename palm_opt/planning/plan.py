@@ -21,6 +21,7 @@ from palm_opt.tables.scores import RewardTable
 
 __all__ = ["Plan", "Planned", "plan"]
 
+_INTERRUPTED = 0.2  # seconds for choosing the members after Ctrl-C
 _AUDIT_WORK = 20_000_000  # responses x weights that the exact checker evaluates again in seconds
 
 
@@ -68,7 +69,8 @@ def plan(
     Returns
     -------
     Plan : of kind `conditional`: the promise is about OPT of this table, an estimate of the reference's (L7). Ctrl-C
-        ends the search early with what is proved so far.
+        ends the search early with what is proved so far, about the scores themselves only where that
+        takes no time.
 
     Raises
     ------
@@ -112,7 +114,7 @@ def plan(
             raise
         interrupted = True
     ended = search(1.0)
-    result = ended.result(time_limit)
+    result = ended.result(min(time_limit, _INTERRUPTED) if interrupted else time_limit)
     stop = Stop.INTERRUPTED if interrupted else Stop.PROVED if result.kept else Stop.FINISHED
     return _conclude(oracle, ended, result, stop, gaps, audit)
 
@@ -148,8 +150,11 @@ def _conclude(
     found = gibbs(table, result.weights, beta, oracle.threads)
     bias = jackknife(table, found, oracle.threads)
     certificate = result.certificate
-    if audit is None:
-        audit = table.rows * result.calls <= _AUDIT_WORK
+    work = table.rows * result.calls
+    if stop is Stop.INTERRUPTED:
+        audit = audit is not False and work <= _AUDIT_WORK // 50
+    elif audit is None:
+        audit = work <= _AUDIT_WORK
     if certificate is not None and audit:
         certificate = _about_scores(certificate, table, beta, search.answers.weights)
     members = tuple(

@@ -49,6 +49,8 @@ def headline(values: ValueMatrix, result: Result | Certified) -> str:
         return f"{found}; nothing is said about smaller portfolios."
     if result.status is Status.INFEASIBLE:
         where = weight_text(result.worst_weight, values.rewards)
+        if result.needs_more:
+            return f"{result.message.capitalize()}, one of them for {where}."
         return f"No admissible portfolio keeps this promise: at the weight {where} no candidate does."
     if not result.indices:
         return f"Stopped ({result.stop}) before any portfolio was proved."
@@ -88,6 +90,9 @@ def proof(values: ValueMatrix, result: Result | Certified) -> list[tuple[str, st
     rows: list[tuple[str, str]] = []
     if document is None:
         rows.append(("proved", "nothing"))
+    elif isinstance(result, Result) and result.needs_more:
+        fewer = f"no fewer than {plural(int(result.lower_bound), 'member')}"
+        rows.append(("proved", f"{fewer} keep epsilon = {result.epsilon!r} (exact arithmetic)"))
     elif not result.indices:
         rows.append(("proved", "no admissible portfolio exists at these tolerances (exact arithmetic)"))
     else:

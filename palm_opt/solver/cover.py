@@ -25,7 +25,7 @@ __all__ = ["DOUBT", "TINY", "Cover", "Pool", "Witnesses", "skyline"]
 
 DOUBT = 1e-9  #: comparisons with a relative slack below this are decided in exact arithmetic
 TINY = 1e-300  #: and so are those with an absolute slack below this: there products of floats lose their digits
-_SET_UP = 0.15  # share of the time limit after which rows count as undominated without having been compared
+_SET_UP = 0.15  # share of the time limit after which rows are compared with a few others only
 _PAIRED = 10_000  # columns of a cover that are compared with each other
 _BLOCK = 20_000_000  # entries of the coverage matrix decided at once
 _SUPPORT_WORK = 100_000_000  # candidates x supported ones x rewards that a look for more of those may take
@@ -40,7 +40,7 @@ def skyline(
 
     Returns (dominator, front): dominator[i] is -1, or an undominated row that is at least row i in every column at no
     greater cost; front holds the undominated rows in increasing order. Of equal rows one is kept. Once `enough` says
-    so, rows that have not been compared count as undominated.
+    so, rows are compared with a few others only, and some dominated ones pass for undominated.
     """
     n, d = values.shape
     keys = [-values[:, k] for k in range(d - 1, -1, -1)]  # ties go by row: the sort is stable
@@ -132,7 +132,8 @@ class Pool:
             shadow[rows] = np.where(above >= 0, rows[above], -1)
         if self._shadow is None:
             self._shadow = shadow
-        return np.union1d(best, np.array([i for i in self.required if allowed[i]], dtype=np.int64))
+        kept = [i for i in self.required if allowed[i]]
+        return np.union1d(best, np.array(kept, dtype=np.int64)) if kept else best
 
     def revealed(self, i: int, out: frozenset[int]) -> NDArray[np.int64]:
         """Rows that become worth selecting when column i, among all of `out`, may not be selected."""
@@ -260,9 +261,12 @@ class Witnesses:
 
     def _enter(self, candidates: NDArray[np.int64]) -> None:
         """Give candidates a column of the matrix."""
-        new = np.unique(candidates[self._place[candidates] < 0]) if len(candidates) else candidates
-        if not len(new):
+        unknown = candidates[self._place[candidates] < 0] if len(candidates) else candidates
+        if not len(unknown):
             return
+        fresh = np.zeros(len(self._place), dtype=bool)
+        fresh[unknown] = True
+        new = np.flatnonzero(fresh)
         first = len(self._columns)
         self._place[new] = first + np.arange(len(new))
         self._columns = np.concatenate([self._columns, new])

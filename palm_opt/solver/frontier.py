@@ -129,7 +129,7 @@ class _Bracket:
     def offer(self, members: tuple[int, ...]) -> None:
         """Record a portfolio with the least tolerance it keeps."""
         try:
-            kept, _, _ = least_kept(self.pool, members, self.vary, self.run.until(math.inf))
+            kept, _, _ = least_kept(self.pool, members, self.vary, self.run.ending(math.inf))
         except ProblemError:  # no epsilon < 1 serves: nothing to record
             return
         self.reached.append((kept.delta if self.vary == "delta" else kept.epsilon, members))
@@ -214,14 +214,14 @@ class _Bracket:
         tolerance, members = self.upper(size)
         low, proof = self.lower(size)
         if not members:
-            return self._none(low, proof)
+            return self._none(size, low, proof)
         closed = tolerance == 0 or low >= math.nextafter(tolerance, -1.0)
         stopped, self.stopped = self.stopped, None
         outcome = None if stopped else self._search(tolerance, members)
         if outcome is None or not outcome.members:  # no time left: the portfolio in hand, with its quality alone
             self._move(tolerance)
-            quality = check_quality(self.pool, members, self.run.until(math.inf))
-            outcome = self._outcome(members, quality, Stop.FINISHED)
+            quality = check_quality(self.pool, members, self.run.ending(math.inf))
+            outcome = self._outcome(members, quality, stopped or Stop.FINISHED)
         result = outcome.result()
         self.stopped = stopped
         if not result.indices:
@@ -234,18 +234,23 @@ class _Bracket:
             tolerance=tolerance if result.indices else None,
             tolerance_lower_bound=tolerance if closed else max(low, 0.0),
             seconds=time.monotonic() - self.run.began,
-            info={**self.work, "lower_certificate": proof.result().certificate if proof is not None else None},
+            info={
+                **self.work,
+                "max_size": size,
+                "lower_certificate": None if proof is None or stopped else proof.result().certificate,
+            },
         )
 
     def _outcome(self, members: tuple[int, ...], quality: Quality | None, stop: Stop) -> Outcome:
         size = SizeProof(Fraction(0))
         return Outcome(self.pool, self.whole, members, quality, size, size, stop, None, (), {})
 
-    def _none(self, low: float, proof: Outcome | None) -> Result:
+    def _none(self, size: int, low: float, proof: Outcome | None) -> Result:
         """No portfolio of the size is known: INFEASIBLE where no tolerance is enough for one."""
         if proof is None or low < self.top:
             result = self._outcome((), None, self.stopped or Stop.FINISHED).result()
-            return dataclasses.replace(result, tolerance_lower_bound=max(low, 0.0))
+            info = {**self.work, "max_size": size}
+            return dataclasses.replace(result, tolerance_lower_bound=max(low, 0.0), info=info)
         told = (proof if proof.members or proof.size.bound == math.inf else self._search(low)).result()
         kind, content = next(node for node in proof.size.nodes if node[0] != "branch")
         weight = np.array(content[0][0] if kind == "packing" else content, dtype=np.float64)
@@ -259,5 +264,5 @@ class _Bracket:
             lower_bound=float(proof.size.bound),
             regret=math.inf,
             worst_weight=weight / weight.sum(),
-            info={**self.work, **told.info},
+            info={**told.info, **self.work, "max_size": size},
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import threading
 import time
 from dataclasses import dataclass
 from fractions import Fraction
@@ -72,12 +71,14 @@ class Outcome:
 
     def result(self) -> Result:
         """The result: its status says what the exact checker accepted."""
-        run = dataclasses.replace(self.run, deadline=self.run.last, stop=threading.Event())
+        run = self.run.ending()
+        nothing = dataclasses.replace(self, members=(), quality=None, size=SizeProof(Fraction(0)))
+        stop = self.stop
         try:
-            found = self._proved(run) if self.size.bound == math.inf or self.members else self._told(Status.UNKNOWN)
-        except Stopped:
-            found = self.safe or dataclasses.replace(self, members=(), quality=None)._told(Status.UNKNOWN)
-        return dataclasses.replace(found, stop=self.stop, seconds=time.monotonic() - self.run.began, info=self.info)
+            found = self._proved(run) if self.size.bound == math.inf or self.members else nothing._told(Status.UNKNOWN)
+        except Stopped as stopped:  # no time for the proof
+            found, stop = self.safe or nothing._told(Status.UNKNOWN), stopped.stop
+        return dataclasses.replace(found, stop=stop, seconds=time.monotonic() - self.run.began, info=self.info)
 
     def _proved(self, run: Run) -> Result:
         pool, impossible, size = self.pool, self.size.bound == math.inf, self.size

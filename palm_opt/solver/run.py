@@ -79,6 +79,12 @@ class Run:
         """When the call must have returned: a little after its time limit."""
         return self.began + self.settings.time_limit * (1 + _OVER) + _GRACE - _KEPT
 
+    def ending(self, deadline: float | None = None) -> Run:
+        """A run for the last words, by default as long as the call may take; Ctrl-C before them is not heard again."""
+        return dataclasses.replace(
+            self, deadline=self.last if deadline is None else deadline, stop=threading.Event(), on_stop=[]
+        )
+
     def until(self, deadline: float) -> Run:
         """The same run with another deadline."""
         return dataclasses.replace(self, deadline=deadline)

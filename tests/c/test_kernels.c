@@ -154,8 +154,8 @@ static void test_skyline(int64_t n, int64_t d) {
         order[i] = ranked[i].row;
     int64_t count = 0;
     for (int64_t first = 0; first < n; first += 100) /* in pieces, as a caller with a time limit does */
-        count = palm_skyline(d, first, first + 100 < n ? first + 100 : n, count, values, costs, order, dominator, front,
-                             ids);
+        count = palm_skyline(d, first, first + 100 < n ? first + 100 : n, count, n, values, costs, order, dominator,
+                             front, ids);
     int64_t kept = 0;
     for (int64_t i = 0; i < n; i++) {
         int best = 0, earlier = 0;

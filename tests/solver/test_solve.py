@@ -341,6 +341,21 @@ def test_budget_problem_that_no_size_solves(vary):
     assert not result.members and result.tolerance is None
 
 
+def test_a_size_that_no_epsilon_is_enough_for_is_infeasible():
+    """Each of three is needed somewhere: two of them serve every preference at no epsilon below 1."""
+    values = palm.ValueMatrix([[1.0, -5.0], [-5.0, 1.0], [0.0, 0.0]], names=["p", "q", "r"], rewards=["a", "b"])
+    few, more, enough = palm.frontier(values, "epsilon", 3)
+    assert enough.status is palm.Status.OPTIMAL and enough.members == ("p", "q", "r") and enough.tolerance == 0
+    for size, result in ((1, few), (2, more), (2, palm.solve(values, max_size=2, vary="epsilon"))):
+        assert (result.status, result.stop, result.members) == (palm.Status.INFEASIBLE, palm.Stop.PROVED, ())
+        assert result.lower_bound == 3 and result.tolerance is None and result.tolerance_lower_bound is None
+        assert palm.verify(result.certificate, values).lower_bound == 3
+        assert result.worst_weight.sum() == 1 and "inf" not in result.message.split()
+        assert result.message == f"no {size} members serve every preference, whatever the epsilon: 3 are needed"
+    one = palm.solve(values, max_size=2, vary="epsilon", forbid=["r"])
+    assert one.status is palm.Status.INFEASIBLE and "served by no candidate" in one.message
+
+
 def test_time_limit_of_the_budget_problem():
     began = time.monotonic()
     result = palm.solve(hard(), max_size=20, vary="delta", settings=palm.Settings(time_limit=3))
