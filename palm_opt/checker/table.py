@@ -54,7 +54,7 @@ class Table:
                 raise CertificateParseError(f"{self.path}: line {reader.line_num}: not CSV: {error}") from None
 
     def _lines(self, stream: TextIO) -> Iterator[str]:
-        left = refuse.MAX_WORK
+        left = refuse.MAX_READING
         while line := stream.readline(MAX_LINE + 1):
             left -= 2_000 + 40 * len(line)
             if left < 0 or len(line) > MAX_LINE or "\0" in line:

@@ -130,7 +130,7 @@ def test_sums_of_all_rows_at_once_are_those_of_plain_loops() -> None:
 
 
 def test_a_subject_beyond_the_budget_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refuse, "MAX_WORK", 5_000)
+    monkeypatch.setattr(refuse, "MAX_READING", 5_000)
     pool, document = CASES["fan"]
     (tmp_path / "v.csv").write_text(pool.csv(), encoding="utf-8")
     with pytest.raises(CertificateParseError, match="longer than this checker can take"):
