@@ -21,7 +21,7 @@ from .conditional import Outer, Promise, check_members, corner_form, count_rewar
 from .exact import entry, in_words, scale_of, written
 from .memory import flat, labels, scales
 from .reading import over_common, rational, ratios
-from .refuse import CertificateParseError, Document, InvalidCertificate, Work, need, show
+from .refuse import BeyondLimits, CertificateParseError, Document, InvalidCertificate, Work, need, show
 from .statement import Verified, directions, plain
 from .table import Digest, Table
 
@@ -81,7 +81,7 @@ class Scores:
         try:
             return [(high - x if negated else x - low) / (high - low) for x in integers]
         except OverflowError:
-            raise CertificateParseError(f"scale: the reward {show(self.rewards[k])} is beyond float64 on it") from None
+            raise BeyondLimits(f"scale: the reward {show(self.rewards[k])} is beyond float64 on it") from None
 
     def sha256(self, version: int = 2) -> str:
         """Hash of the canonical scores, 64 hex digits; see docs/certificate-format.md."""
@@ -160,7 +160,7 @@ def _promise(document: Document, scores: Scores, epsilon: Fraction, delta: Fract
     if rational(document["beta"]) <= 0:
         raise InvalidCertificate("beta: expected a number > 0")
     if len(document["weights"]) > refuse.MAX_WEIGHTS:
-        raise CertificateParseError(f"weights: more than {refuse.MAX_WEIGHTS} are beyond this checker")
+        raise BeyondLimits(f"weights: more than {refuse.MAX_WEIGHTS} are beyond this checker")
     work = Work()
     gibbs = Gibbs(scores, float(rational(document["beta"])), document["version"])
     needed = range(len(document["weights"])) if "answered" in document else frozenset(document["members"])
@@ -202,9 +202,7 @@ class Gibbs:
         if self.log_weights:
             size += max(max(self.log_weights), -min(self.log_weights))
         if not size < 2.0**30:
-            raise CertificateParseError(
-                "beta: it, or the rewards beside it, are too large or too small for this checker"
-            )
+            raise BeyondLimits("beta: it, or the rewards beside it, are too large or too small for this checker")
         error = (self.d + 8) * size * 2.0**-49 + 2.0**-38
         self.margin = Fraction(beta * error) + Fraction(largest * 2.0**-48)
         self.value_margin = 4 * (largest + beta) * error

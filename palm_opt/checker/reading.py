@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from .refuse import MAX_BYTES, MAX_DIGITS, CertificateParseError, show
+from .refuse import MAX_BYTES, MAX_DIGITS, BeyondLimits, CertificateParseError, show
 
 RATIO = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}(?:/(?!0+\Z)[0-9]{{1,{MAX_DIGITS}}})?")
 is_cell = re.compile(r"[ \t]*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t]*").fullmatch
@@ -50,7 +50,7 @@ def top_and_bottom(ratio: str) -> tuple[int, int]:
 def load(source: bytes | bytearray | str) -> Any:
     """The JSON value, with nesting, numbers and repeated keys under control."""
     if len(source) > MAX_BYTES:
-        raise CertificateParseError(f"certificate: expected at most {MAX_BYTES} bytes")
+        raise BeyondLimits(f"certificate: expected at most {MAX_BYTES} bytes")
     hooks: dict[str, Any] = {"parse_int": to_int, "parse_float": _no_float, "parse_constant": _no_float}
     try:
         text = source if isinstance(source, str) else source.decode("utf-8")
@@ -62,7 +62,7 @@ def load(source: bytes | bytearray | str) -> Any:
     except RecursionError:
         raise CertificateParseError("certificate: brackets are nested deeper than 8") from None
     except MemoryError:
-        raise CertificateParseError("certificate: too large for the memory of this machine") from None
+        raise BeyondLimits("certificate: too large for the memory of this machine") from None
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ where a file cannot be opened).
 
 from typing import Any, NoReturn
 
-MAX_BYTES = 1 << 28  # of a certificate
+MAX_BYTES = 1 << 27  # of a certificate
 MAX_VALUES_BYTES = 1 << 31  # of a subject file
 MAX_LINE = 1 << 24  # characters of one line of it
 MAX_DIGITS = 4_000  # of one integer
@@ -25,7 +25,11 @@ class PalmError(Exception):
 
 
 class CertificateParseError(PalmError, ValueError):
-    """A file or document is not what it should be, or beyond this checker: the message says where and what."""
+    """A file or document is not what it should be: the message says where and what was expected."""
+
+
+class BeyondLimits(CertificateParseError):
+    """More than this checker does: a cap on sizes, or the budget of work."""
 
 
 class InvalidCertificate(PalmError, ValueError):
@@ -45,7 +49,7 @@ class Work:
     def spend(self, amount: int) -> None:
         self.left -= amount
         if self.left < 0:
-            raise CertificateParseError(f"it takes more than {MAX_WORK} operations, which is beyond this checker")
+            raise BeyondLimits(f"it takes more than {MAX_WORK} operations, which is beyond this checker")
 
 
 def need(holds: bool, message: str) -> None:

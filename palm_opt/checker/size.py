@@ -18,7 +18,7 @@ from typing import Any
 
 from . import form, refuse
 from .reading import RATIO, over_common, top_and_bottom
-from .refuse import CertificateParseError, InvalidCertificate, Work, expected, need, show
+from .refuse import BeyondLimits, InvalidCertificate, Work, expected, need, show
 
 Proof = tuple[list[list[int]], list[list[Any]]]  # weights, and the nodes of a tree
 
@@ -56,7 +56,7 @@ def proof_of(document: dict[str, Any], d: int) -> Proof | None:
     y = document[where].get("y", weights)
     need(len(y) == len(weights), f"{where}: {len(weights)} weights and {len(y)} y")
     if len(weights) > refuse.MAX_WEIGHTS:
-        raise CertificateParseError(f"{where}: more than {refuse.MAX_WEIGHTS} weights are beyond this checker")
+        raise BeyondLimits(f"{where}: more than {refuse.MAX_WEIGHTS} weights are beyond this checker")
     for j, weight in enumerate(weights):
         need(len(weight) == d, f"{where}: weight {j} has {len(weight)} numbers, not {d}")
         need(any(weight), f"{where}: weight {j} is all 0")
@@ -90,7 +90,7 @@ class Tree:
                 if row < 0 or not undecided >> row & 1:
                     raise InvalidCertificate(f"branching: node {at}: {self.label(content)} is not undecided")
                 if len(path) == refuse.MAX_TREE_DEPTH:
-                    raise CertificateParseError(f"branching: deeper than {refuse.MAX_TREE_DEPTH}")
+                    raise BeyondLimits(f"branching: deeper than {refuse.MAX_TREE_DEPTH}")
                 path.append((row, True))
                 inside, undecided, paid = inside | 1 << row, undecided ^ 1 << row, paid + self.cost[row]
                 continue
@@ -124,7 +124,7 @@ class Tree:
             if common % below:
                 common = math.lcm(common, below // math.gcd(above, below))
             if common.bit_length() > refuse.MAX_DENOMINATOR_BITS:
-                raise CertificateParseError(f"{where}: the common denominator of y is beyond this checker")
+                raise BeyondLimits(f"{where}: the common denominator of y is beyond this checker")
             self.work.spend(1_000 + common.bit_length() * 4)
         amounts = {j: above * common // below for j, (above, below) in y.items() if above}
         over = self.exceeded(amounts, common, undecided)
@@ -146,12 +146,12 @@ class Tree:
         total, n = sum(amounts.values()), len(self.candidates)
         width = 4 * (total.bit_length() // 32 + 1)  # bytes; the top bit of a field stays free
         if n * width > refuse.MAX_PACKED_BYTES:
-            raise CertificateParseError("packing: numbers as long as these are beyond this checker")
+            raise BeyondLimits("packing: numbers as long as these are beyond this checker")
         limits = {c: min(c * common // self.unit, total).to_bytes(width, "little") for c in set(self.cost)}
         room = int.from_bytes(b"".join([limits[c] for c in self.cost]), "little")
         room |= int.from_bytes((bytes(width - 1) + b"\x80") * n, "little")
         for j, amount in amounts.items():
-            self.work.spend(n * width // 2 + 1_000)
+            self.work.spend(n * width * (1 + amount.bit_length() // 120) + 1_000)
             room -= self._field(j, width) * amount
         over = ~top_bits(room, n, width) & undecided
         return (over & -over).bit_length() - 1 if over else None
@@ -205,7 +205,7 @@ class Packed:
         largest = sum(map(mul, ranges, [max(factor, 1) for factor in factors]))
         self.width = 8 * (largest.bit_length() // 64 + 1)  # bytes of a field
         if self.size * self.width > refuse.MAX_PACKED_BYTES:
-            raise CertificateParseError("weights: numbers as long as these are beyond this checker")
+            raise BeyondLimits("weights: numbers as long as these are beyond this checker")
         self.columns = []
         for column, low in zip(columns, self.least, strict=True):
             work.spend(self.size * (300 + self.width))
@@ -228,7 +228,7 @@ class Packed:
             return (1 << self.size) - 1
         if need_ >> (8 * self.width - 1):
             return 0
-        self.work.spend(self.size * (10 + self.width * (need_.bit_length() // 30 + 1) // 4))
+        self.work.spend(self.size * (25 + self.width * (need_.bit_length() // 30 + 1) // 4))
         return top_bits((fields | self.tops) - need_ * self.ones, self.size, self.width)
 
     def largest(self, scores: tuple[int, int]) -> int:
@@ -238,7 +238,7 @@ class Packed:
         words = array("Q", content)
         if sys.byteorder == "big":
             words.byteswap()
-        self.work.spend(self.size * 20)
+        self.work.spend(self.size * 120)
         top_words = words[self.width // 8 - 1 :: self.width // 8]
         high = max(top_words)
         starts = (at * self.width for at in compress(range(self.size), map(high.__eq__, top_words)))

@@ -21,7 +21,7 @@ from .conditional import count_rewards, match, power
 from .exact import members_in_words, multiplier_row, scale_of
 from .memory import flat, labels
 from .reading import over_common, rational, ratios
-from .refuse import CertificateParseError, Document, InvalidCertificate, Work, need, show
+from .refuse import BeyondLimits, CertificateParseError, Document, InvalidCertificate, Work, need, show
 from .statement import Verified, counted, float_above, listed, plain, promise
 from .table import Digest, Table
 
@@ -299,7 +299,7 @@ def _cluster_means(
         if cell >= 0:
             counts[cell] += 1
     if max(counts) >= 1 << 22:
-        raise CertificateParseError("certification: more generations of one prompt than this checker can take")
+        raise BeyondLimits("certification: more generations of one prompt than this checker can take")
     if not all(counts):
         at, i = divmod(counts.index(0), n)
         prompt = next(x for x, other in place.items() if other == at)

@@ -205,7 +205,7 @@ def _about_scores(answers: Certificate, table: RewardTable, beta: float, weights
         tried = {key: value for key, value in document.items() if key not in omitted}
         try:
             checker.check(tried, scores)
-        except InvalidCertificate:
+        except (InvalidCertificate, checker.BeyondLimits):
             continue
         return Certificate(tried)
     return answers

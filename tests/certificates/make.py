@@ -343,7 +343,7 @@ def correct() -> dict[str, tuple[Pool, dict[str, Any] | None]]:
         "scales-mixed": (mixed, build(mixed, delta=0.1)),
         "tie": (tie, build(tie, delta=0.3)),
         "rewards-twice": (twice, build(twice)),
-        "by-hand": (by_hand, build(by_hand, delta=0.3, members=[0, 1], proof="packing", grid=1)),
+        "by-hand": (by_hand, skeleton(by_hand, 0.0, 0.3, (), ()) | BY_HAND),
         "decimal-forms": (fan, build(fan, delta=0.1) | {"epsilon": "-0", "delta": "0010.00E-2"}),
         "required-packing": (fan, build(fan, delta=0.0625, required=[2], proof="packing")),
         "required-twice": (fan, build(fan, delta=0.1, required=[2]) | {"required": ["2", "2"]}),
@@ -360,6 +360,14 @@ def correct() -> dict[str, tuple[Pool, dict[str, Any] | None]]:
     }
 
 
+BY_HAND = {  # the worked example of docs/certificate-format.md
+    "members": ["left", "right"],
+    "dominators": [-1, -1, -1],
+    "multipliers": [[0, 0, 1], [1, 1, 1], [2, 0, 1, 1, 1]],
+    "lower_bound": "2",
+    "packing": {"weights": [[1, 0], [0, 1]], "y": ["1", "1"]},
+    "producer": {"name": "by hand", "version": "1"},
+}
 FILES = {  # subject files that are not as Pool.csv writes them
     "by-hand": "name,a,b\nleft,1,0\nright,0,1\nmiddle,0.8,0.1\n",
     "csv-forms": '\ufeff"a",skip,"name",b\r\n\r\n .5\t,"a ""b""\n","x, y",+1.\r\n0.30000000000000001,a"b,\u00e9,-20E-1',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import importlib.util
 import json
 import math
@@ -28,6 +29,7 @@ from palm_opt.checker import (
     check,
     parse,
     read_values,
+    reading,
     refuse,
     statement,
 )
@@ -105,6 +107,18 @@ def test_files_are_as_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     }
     assert made == kept
     assert sum(path.suffix == ".json" and path.parts[0] == "correct" for path in made) >= 30
+
+
+def test_the_examples_of_the_page_are_these_files() -> None:
+    page = (FOLDER.parents[1] / "docs" / "certificate-format.md").read_text(encoding="utf-8")
+    blocks = [re.sub("(?m)^    ", "", block) for block in re.findall(r"(?m)(?:^    .*\n)+", page)]
+    document = next(json.loads(block) for block in blocks if block.startswith('{"format"'))
+    assert document == json.loads((FOLDER / "correct" / "by-hand.json").read_text(encoding="utf-8"))
+    assert (FOLDER / "correct" / "by-hand.csv").read_text(encoding="utf-8") in blocks
+    hashed = next(block for block in blocks if block.startswith("palm_opt problem 2")).rstrip("\n").encode()
+    assert len(hashed) == 143 and hashlib.sha256(hashed).hexdigest() == document["sha256"]
+    data = {"b": ['\u00e9"\\/\t\x7f\u2028\U0001f600', None, True], "a": -3}
+    assert reading.canonical(data).hex() in page and hashlib.sha256(reading.canonical(data)).hexdigest() in page
 
 
 # What is proved
