@@ -74,7 +74,7 @@ def check_quality(pool: Pool, members: Sequence[int], threads: int = 0, limit: i
                 return Quality(False, [point], regret, weight, len(pool.front), found.pivots, exact)
             if float(value) > regret:
                 regret, weight = float(value), np.array([w / sum(point) for w in point])
-    return Quality(True, [], regret, weight, len(pool.front), found.pivots, exact)
+    return Quality(True, [], min(regret, pool.delta), weight, len(pool.front), found.pivots, exact)
 
 
 def _attained(
