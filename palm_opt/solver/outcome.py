@@ -64,6 +64,8 @@ class Outcome:
             return checker.check(document, problem)
         except checker.CertificateParseError as error:
             sizes = np.abs(self.pool.values.raw[self.pool.values.raw != 0])
+            if not len(sizes) or sizes.max() * 1e-30 < sizes.min():
+                raise  # not for the range of the values
             raise ProblemError(
                 f"values: from {sizes.min():g} to {sizes.max():g} in size: their proof is more than the checker reads"
                 f" ({error}); choose another scale"

@@ -78,7 +78,7 @@ def check_quality(pool: Pool, members: Sequence[int], run: Run, limit: int = 200
                 return Quality(False, [point], regret, weight, len(pool.front), found.pivots, exact)
             if float(value) > regret:
                 regret, weight = float(value), np.array([w / sum(point) for w in point])
-    return Quality(True, [], regret, weight, len(pool.front), found.pivots, exact, found)
+    return Quality(True, [], min(regret, pool.delta), weight, len(pool.front), found.pivots, exact, found)
 
 
 def _attained(

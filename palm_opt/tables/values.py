@@ -27,6 +27,16 @@ _MODERATE = 1e301  # of the scaled values in size: their sums and differences mu
 _DEAREST = 1e12  # cost: solvers add costs up as floats
 
 
+class _Problem(checker.Problem):
+    """The problem of a matrix, which does not change: it is hashed once, for its certificate and for the checker."""
+
+    def sha256(self, version: int = 2) -> str:
+        known: dict[int, str] = self.__dict__.setdefault("_known", {})
+        if version not in known:
+            known[version] = super().sha256(version)
+        return known[version]
+
+
 class ValueMatrix:
     """Values of n candidates in d rewards.
 
@@ -186,7 +196,7 @@ class ValueMatrix:
 
     @cached_property
     def _problem(self) -> checker.Problem:
-        return checker.Problem(
+        return _Problem(
             names=list(self.names),
             rewards=list(self.rewards),
             values=self.raw.data,
