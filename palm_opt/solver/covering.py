@@ -184,7 +184,7 @@ class Covering:
     def _missed(self, members: tuple[int, ...]) -> NDArray[np.float64]:
         """Weights, shape (m, d), at which members fail some candidates among a few: a look before the whole check."""
         pool, run, values = self.pool, self.run, self.pool.values.array
-        targets = (1 - pool.epsilon) * values[pool.front[:: len(pool.front) // _LOOKED]]
+        targets = (1 - pool.epsilon) * values[pool.front[:: max(1, len(pool.front) // _LOOKED)]]
         found = separate(targets, values[list(members)], run.settings.threads, run.pause)
         bad = np.flatnonzero(found.regret > pool.delta + DOUBT * (2 * float(np.abs(values).max()) + pool.delta) + TINY)
         return found.weights[bad[np.argsort(-found.regret[bad], kind="stable")[:_MISSED]]]

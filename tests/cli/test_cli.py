@@ -321,7 +321,8 @@ def test_bad_usage_is_one_line(values: Path, tmp_path: Path) -> None:
     assert "epsilon" in refused(*solve, "--epsilon", 1.5)
     assert "delta" in refused(*solve, "--delta", -1)
     assert "delta" in refused(*solve, "--delta", "nan")
-    assert "vary" in refused(*solve, "--max-size", 2)
+    assert "max_size" in refused(*solve, "--vary", "delta")
+    assert "--delta" in refused(*solve, "--max-size", 2, "--delta", 0.1)
     assert "careful" in refused(*solve, "--require", "carefull")  # did you mean
     assert "scale" in refused(*solve, "--scale", "1:0")
     assert "scale" in refused(*solve, "--scale", "max")

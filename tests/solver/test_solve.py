@@ -45,6 +45,14 @@ def test_no_time_at_all_returns_what_greedy_finds(backend):
     assert 1 < result.lower_bound < result.size <= palm.solve(values, delta=0.1, backend="greedy").size + 1
 
 
+@pytest.mark.parametrize("d", [1, 2])
+def test_no_time_at_all_for_the_sweep(d):
+    values = palm.ValueMatrix(np.random.default_rng(0).random((40, d)))
+    result = palm.solve(values, delta=0.05, time_limit=0)
+    verify_result(result, values)
+    assert result.members and 1 <= result.lower_bound <= result.size
+
+
 def test_where_not_even_greedy_fits_the_answer_is_unknown(monkeypatch):
     monkeypatch.setattr(run, "_GRACE", -1.0)
     result = palm.solve(hard(50), forbid=[0], settings={"time_limit": 0})
