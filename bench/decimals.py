@@ -94,7 +94,7 @@ def one(seed: list[int]) -> tuple[int | None, list[str]]:
     wanted, bad = least_size(table, epsilon, delta), []
     for backend in palm.backends():
         settings = palm.Settings(threads=1)
-        result = palm.solve(table / 100, epsilon / 100, delta / 100, backend=backend, settings=settings)
+        result = palm.solve(table / 100, epsilon=epsilon / 100, delta=delta / 100, backend=backend, settings=settings)
         if not agrees(result, wanted, backend):
             bad.append(backend)
             print(f"problem {seed}, {backend}: {result.status} {result.size}, wanted {wanted}", file=sys.stderr)

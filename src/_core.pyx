@@ -418,7 +418,7 @@ cdef class Corners:
         """Where a point, shape (d,), lies: (state (used,) of uint8, number left open)."""
         cdef const double[::1] a = _vector(point, "point", self.c.d)
         if self.c.used == 0:
-            raise ValueError("side: expected it after start")
+            raise ValueError(f"point: expected {self.c.d} entries after start, got {a.shape[0]}")
         state = np.empty(self.c.used, dtype=np.uint8)
         cdef uint8_t[::1] s = state
         cdef int64_t left

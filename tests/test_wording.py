@@ -133,5 +133,5 @@ def test_a_cost_that_is_found_is_rounded_up_and_one_that_is_needed_down() -> Non
     assert headline(values, result).endswith("; no portfolio costs less than 3.58.")
     loose = dataclasses.replace(result, status=palm.Status.FEASIBLE, lower_bound=1.99999)
     assert "a cost of at least 1.999 is needed" in headline(values, loose)
-    assert loose.message.endswith("; cost 3.58024, at least 1.99999 is needed")
+    assert loose.message.endswith("; cost 3.58023, at least 1.99999 is needed")
     assert ("proved cost", "at least 1.999; found 3.581") in proof(values, loose)

@@ -228,15 +228,16 @@ def check_answers(document: Document, answers: Answers) -> Verified:
     epsilon, delta = match(document, answers)
     check_members(document["members"], answers.count)
     claim = _promise(document, answers, epsilon, delta)
-    eta, gamma = (plain(rational(text)) for text in document["oracle_error"])
-    floor = None if document["floor"] is None else [plain(rational(text)) for text in document["floor"]]
+    eta, gamma = (plain(rational(text), whole=False) for text in document["oracle_error"])
+    floor = None if document["floor"] is None else [plain(rational(text), whole=False) for text in document["floor"]]
     details: dict[str, Any] = {"scale": ["none"] * len(answers.rewards), "reference": "oracle"}
     details |= {"oracle_error": [eta, gamma], "floor": floor, "answers": answers.count}
     share = f"{plain(1 - rational(document['oracle_error'][0]))} times "
-    trust = f"every answer to a preference has at least {share if eta else ''}what is possible there, less {gamma}"
+    trust = f"every answer to a preference has at least {share if eta else ''}what is possible there, less {plain(rational(document['oracle_error'][1]))}"
     lines = [f"Rewards: {listed(answers.rewards)} (higher is better). Preferences: all.", f"Taken on trust: {trust}."]
     if floor is not None:
-        least = listed([f"{low} in {reward}" for low, reward in zip(floor, answers.rewards, strict=True)])
+        floors = zip(document["floor"], answers.rewards, strict=True)
+        least = listed([f"{plain(rational(low))} in {reward}" for low, reward in floors])
         lines.append(f"Taken on trust: every admissible policy, seen or not, has at least {least}.")
     return verified(claim, answers.count, details, "every admissible policy, seen or not", "answer", lines)
 

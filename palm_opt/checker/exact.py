@@ -383,7 +383,7 @@ def _proved(claim: Claim, values: Values, proof: size.Proof, selectable: list[in
 
 def scale_of(scale: list[Any]) -> list[Any]:
     """A scale for JSON and the last line."""
-    return [entry if type(entry) is str else [plain(rational(end)) for end in entry] for entry in scale]
+    return [entry if type(entry) is str else [plain(rational(end), whole=False) for end in entry] for entry in scale]
 
 
 def in_words(pool: Any, delta: Fraction) -> str:

@@ -136,7 +136,7 @@ def check_scores(document: Document, scores: Scores) -> Verified:
     both = (document["subject"]["log_weight"] is None) == (scores.log_weights is None)
     need(both, "subject.log_weight: the certificate and the scores do not both have log weights")
     epsilon, delta = match(document, scores)
-    count, beta, prompts = len(document["weights"]), plain(rational(document["beta"])), len(scores.counts)
+    count, beta, prompts = len(document["weights"]), plain(rational(document["beta"]), whole=False), len(scores.counts)
     check_members(document["members"], count)
     claim = _promise(document, scores, epsilon, delta)
     details = {

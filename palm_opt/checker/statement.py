@@ -64,11 +64,12 @@ def float_above(text: str) -> float:
     return near + 0.0 if "x" in text or Fraction(repr(near)) >= Fraction(text) else math.nextafter(near, math.inf)
 
 
-def plain(number: Fraction | float) -> int | float | str:
-    """A number as an int, as a float64 that means it (in either version), or as "p/q"; infinity as that word."""
+def plain(number: Fraction | float, whole: bool = True) -> int | float | str:
+    """A number as an int (if `whole`), as a float64 that means it (in either version), or as "p/q"; infinity as that
+    word."""
     if isinstance(number, float):
         return "infinity"
-    if number.denominator == 1:
+    if whole and number.denominator == 1:
         return number.numerator
     with suppress(OverflowError):
         near = float(number)

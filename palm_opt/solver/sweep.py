@@ -395,10 +395,5 @@ def _last_floats(
     )
     fall = np.where(whole | doubtful, 1.0, fall)
     zero, width = t[low] + at_low / fall, error / fall + 1e-15
-    return _Floats(
-        np.where(whole, 1.0, zero - width),
-        np.where(whole, 1.0, zero + width),
-        np.where(whole, m - 1, low),
-        doubtful,
-        ~whole & (peak < -error),
-    )
+    ends = np.where(whole, 1.0, zero - width), np.where(whole, 1.0, zero + width)
+    return _Floats(*ends, np.where(whole, m - 1, low), doubtful, ~whole & (peak < -error))

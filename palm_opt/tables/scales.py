@@ -111,8 +111,11 @@ class Column:
             spread = float(np.abs(numbers - zero).max())
         size = max(size, abs(zero))
         if 1 / _SAFE < size <= min(_SAFE, _CANCELS * spread) and 1 / _SAFE < abs(self.factor) < _SAFE:
+            width = float(1 / abs(self.factor))
+            if math.isclose(width, spread, rel_tol=1e-15):
+                width = spread  # the other end becomes 1 to the last bit
             with np.errstate(over="ignore"):
-                scaled: NDArray[np.float64] = (numbers - zero) * sign / float(1 / abs(self.factor)) + 0.0
+                scaled: NDArray[np.float64] = (numbers - zero) * sign / width + 0.0
             return scaled
         return self._divided()
 

@@ -55,9 +55,9 @@ def test_last_lines() -> None:
     assert lines[name] == (
         "VERIFIED kind=conditional members=2 cost=2 lower_bound=0 epsilon=0.0 delta=0.25 rewards=safe,helpful"
         " scale=none reference=oracle"
-        f" oracle_error=0,0 floor=none answers=6 answered_lower_bound=2 sha256={hashes[name]}"
+        f" oracle_error=0.0,0.0 floor=none answers=6 answered_lower_bound=2 sha256={hashes[name]}"
     )
-    assert " floor=0,-0.25 answers=4 " in lines["answers-floor"]
+    assert " floor=0.0,-0.25 answers=4 " in lines["answers-floor"]
     name = "scores-table"
     assert lines[name] == (
         f"VERIFIED kind=conditional members=3 cost=3 lower_bound=0 epsilon=0.0 delta={delta[name]} rewards=safe,helpful"

@@ -177,7 +177,9 @@ def test_verify(values: Path, tmp_path: Path) -> None:
     line = done.stdout.splitlines()[-1]
     assert done.returncode == 0
     assert re.fullmatch(
-        r"VERIFIED kind=exact members=3 cost=3 lower_bound=3 epsilon=0\.0 delta=0\.1 sha256=[0-9a-f]{64}", line
+        r"VERIFIED kind=exact members=3 cost=3 lower_bound=3 epsilon=0\.0 delta=0\.1 "
+        r"rewards=safe,helpful scale=none required=0 forbidden=0 where=0 sha256=[0-9a-f]{64}",
+        line,
     )
     alone = [sys.executable, ROOT / "palm_opt" / "checker", certificate, values]
     assert subprocess.run(alone, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == line

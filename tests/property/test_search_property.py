@@ -33,10 +33,10 @@ def test_the_certified_gap_is_no_less_than_the_true_regret(pool, epsilon, delta,
     pool = pool * scale
     search = palm.Search(
         pool.shape[1],
-        epsilon,
-        delta * scale,
-        (0.0, 0.0),
-        strategy,
+        epsilon=epsilon,
+        delta=delta * scale,
+        oracle_error=(0.0, 0.0),
+        strategy=strategy,
         resolution=4 if strategy == "lazy-grid" else None,
     )
     result = run(search, lambda w: best(pool, w))

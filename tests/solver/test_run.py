@@ -115,18 +115,26 @@ def test_a_forked_process_can_solve(during):
     assert child.returncode == 0, err
 
 
+INTERRUPTED = f"""
+import signal, threading, time
+from palm_opt.solver.run import Run, attended
+
+ended = threading.Event()
+
+def work():
+    run.stop.wait({PATIENCE})
+    time.sleep(0.3)
+    ended.set()
+
+run = Run()
+threading.Timer(0.2, signal.raise_signal, (signal.SIGINT,)).start()
+assert attended(work, run) and ended.is_set()
+assert not [thread for thread in threading.enumerate() if thread.name == "palm_opt.solve"]
+"""
+
+
 def test_an_interrupted_call_waits_for_its_worker():
-    ended = threading.Event()
-
-    def work():
-        run.stop.wait(PATIENCE)
-        time.sleep(0.3)
-        ended.set()
-
-    run = Run()
-    threading.Timer(0.2, signal.raise_signal, (signal.SIGINT,)).start()
-    assert attended(work, run) and ended.is_set()
-    assert not [thread for thread in threading.enumerate() if thread.name == "palm_opt.solve"]
+    subprocess.run([sys.executable, "-c", INTERRUPTED], check=True)  # not in a process of the test runner
 
 
 def test_what_a_worker_raises_is_raised():

@@ -359,7 +359,8 @@ def test_a_size_that_no_epsilon_is_enough_for_is_infeasible():
         assert result.lower_bound == 3 and result.tolerance is None and result.tolerance_lower_bound is None
         assert palm.verify(result.certificate, values).lower_bound == 3
         assert result.worst_weight.sum() == 1 and "inf" not in result.message.split()
-        assert result.message == f"no {size} members serve every preference, whatever the epsilon: 3 are needed"
+        told = "1 member serves" if size == 1 else f"{size} members serve"
+        assert result.message == f"no {told} every preference, whatever the epsilon: at least 3 are needed"
     one = palm.solve(values, max_size=2, vary="epsilon", forbid=["r"])
     assert one.status is palm.Status.INFEASIBLE and "served by no candidate" in one.message
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import palm_opt as palm
-from palm_opt.checker import certificate as checker
+from palm_opt import checker
 from palm_opt.solver import twin
 from palm_opt.solver.cover import Pool
 from palm_opt.solver.packing import SizeProof

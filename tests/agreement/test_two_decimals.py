@@ -50,7 +50,7 @@ def tables(draw):
 def test_scales_and_costs_against_brute_force_in_rationals(values, epsilon, delta):
     best = brute_force(values, epsilon, delta)
     for backend in palm.backends():
-        result = palm.solve(values, epsilon, delta, backend=backend)
+        result = palm.solve(values, epsilon=epsilon, delta=delta, backend=backend)
         verify_result(result, values)
         if best is None:
             assert result.status is palm.Status.INFEASIBLE
