@@ -233,7 +233,8 @@ def check_answers(document: Document, answers: Answers) -> Verified:
     details: dict[str, Any] = {"scale": ["none"] * len(answers.rewards), "reference": "oracle"}
     details |= {"oracle_error": [eta, gamma], "floor": floor, "answers": answers.count}
     share = f"{plain(1 - rational(document['oracle_error'][0]))} times "
-    trust = f"every answer to a preference has at least {share if eta else ''}what is possible there, less {plain(rational(document['oracle_error'][1]))}"
+    slack = plain(rational(document["oracle_error"][1]))
+    trust = f"every answer to a preference has at least {share if eta else ''}what is possible there, less {slack}"
     lines = [f"Rewards: {listed(answers.rewards)} (higher is better). Preferences: all.", f"Taken on trust: {trust}."]
     if floor is not None:
         floors = zip(document["floor"], answers.rewards, strict=True)
