@@ -1,4 +1,4 @@
-"""The master model that `export --mps` writes: from options, or from a certificate."""
+"""What `export` writes for other tools: the master model, from options or a certificate; the claim of one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from palm_opt.cli.options import given
 if TYPE_CHECKING:
     from palm_opt.solver.cover import Pool
 
-__all__ = ["master_text"]
+__all__ = ["claim_text", "master_text"]
 
 
 def master_text(file: Path, options: Mapping[str, Any], form: opt.Form | None = None) -> tuple[str, dict[str, Any]]:
@@ -46,6 +46,15 @@ def master_text(file: Path, options: Mapping[str, Any], form: opt.Form | None = 
     ]
     facts = {"columns": columns, "rows": rows, "candidates": values.n, "epsilon": pool.epsilon, "delta": pool.delta}
     return mps(cover, names, file.stem, comments), {**facts, "rewards": values.rewards, "weights": source}
+
+
+def claim_text(file: Path, source: Path) -> tuple[str, dict[str, Any]]:
+    """The claim of the certificate `source` about the values of `file` as SMT-LIB, and what `--json` says about it."""
+    from palm_opt.solver.smt import smt2
+
+    pool, document = _from_certificate(file, source)
+    claim = {"members": document["members"], "lower_bound": document["lower_bound"], "sha256": document["sha256"]}
+    return smt2(document, pool.values), claim
 
 
 def _from_options(file: Path, options: Mapping[str, Any], form: opt.Form | None) -> Pool:

@@ -99,12 +99,20 @@ def baseline(
 
 @opt.reads_table
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Values, samples or scores: .csv, .parquet or .npz.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Values, samples or scores: .csv, .parquet or .npz; a certificate.")
+    ],
+    subject: Annotated[
+        Path | None, typer.Argument(metavar="[VALUES]", help="With --smt2: what the certificate FILE is about.")
+    ] = None,
     csv: Annotated[
         bool, typer.Option("--csv", help="As CSV with round-trip floats, for the standalone checker.")
     ] = False,
     mps: Annotated[
         bool, typer.Option("--mps", help="The master cover model as free-format MPS, for any exact solver.")
+    ] = False,
+    smt2: Annotated[
+        bool, typer.Option("--smt2", help="The claim of a certificate as SMT-LIB: a solver must find it unsat.")
     ] = False,
     rewards: opt.Rewards = None,
     id: opt.Id = None,
@@ -131,29 +139,34 @@ def export(
     form: opt.Form | None = None,
     json: opt.Json = False,
 ) -> None:
-    """Convert values, samples or scores to CSV, or write the cover problem of values as MPS.
+    """Convert values, samples or scores to CSV, or write a problem or a claim for other tools.
 
     CSV: the numbers read back exactly: the file that a certificate is checked against. MPS: the set cover over witness
     weights, whose optimum is a lower bound on the cost of a portfolio. With --weights CERTIFICATE.json the problem and
-    the weights are the certificate's, and an exact solver finds at least its lower bound.
+    the weights are the certificate's, and an exact solver finds at least its lower bound. SMT-LIB: what a certificate
+    of kind exact claims, negated, in linear real arithmetic: z3, cvc5 and others confirm it by answering unsat.
     """
-    from palm_opt.cli.master import master_text
+    from palm_opt.cli.master import claim_text, master_text
     from palm_opt.storage import atomic_path
     from palm_opt.tables.reading import File as Found
 
-    if csv == mps:
-        raise typer.BadParameter("say what to write: --csv or --mps")
+    if csv + mps + smt2 != 1:
+        raise typer.BadParameter("say what to write: --csv, --mps or --smt2")
+    if smt2 != (subject is not None):
+        raise typer.BadParameter("--smt2 takes two files, a certificate and what it is about; --csv and --mps take one")
     opt.check_outputs(out)
     chosen = given(
         scale=scale, epsilon=epsilon, delta=delta, require=require, forbid=forbid, weights=weights, seed=seed
     )
-    if csv:
-        for name in chosen:
-            raise typer.BadParameter(f"--{name} goes with --mps; --csv writes the numbers as they are")
+    for name in () if mps else chosen:
+        raise typer.BadParameter(f"--{name} goes with --mps; --csv writes the numbers, --smt2 the claim as they are")
     lines: Iterable[str]
     if csv:
         columns = {"rewards": rewards, "id": id, "cost": cost, "prompt": prompt, "log_weight": log_weight}
         lines, said, summary = _table(Found.find(file), columns, scores, wide, form or {})
+    elif subject is not None:
+        text, said = claim_text(subject, file)
+        lines, summary = [text], f"the claim of {file}"
     else:
         text, said = master_text(file, given(rewards=rewards, id=id, cost=cost) | chosen, form)
         lines = [text]
@@ -163,7 +176,7 @@ def export(
             stream.writelines(lines)
     if json:
         document = {**said, "out": out}
-        emit_json(document if out else {**document, "csv" if csv else "mps": "".join(lines)})
+        emit_json(document if out else {**document, "csv" if csv else "mps" if mps else "smt2": "".join(lines)})
     elif out:
         emit(f"{summary} written to {out}")
     else:
