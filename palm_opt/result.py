@@ -54,7 +54,13 @@ class Stop(enum.StrEnum):
 
 
 class Certificate(dict[str, Any]):
-    """A certificate document (docs/certificate-format.md): a dict that can write itself."""
+    """A certificate document (docs/certificate-format.md): a dict that can write itself.
+
+    statement : in plain words what the exact checker found proved, a sentence each; empty for a document that it has
+        not checked in this process (one that was read, or one that the checker's compiled twin accepted).
+    """
+
+    statement: tuple[str, ...] = ()
 
     def write(self, path: str | Path) -> Path:
         """Write the document to `path` atomically (temporary file, fsync, rename) and return the path."""

@@ -207,10 +207,10 @@ def _about_scores(answers: Certificate, table: RewardTable, beta: float, weights
         "weights": [list(map(repr, row)) for row in weights.tolist()],
     }
     for omitted in ((), ("answered",)):  # the checker's own margins are wider than the search's: a close call may fail
-        tried = {key: value for key, value in document.items() if key not in omitted}
+        tried = Certificate({key: value for key, value in document.items() if key not in omitted})
         try:
-            checker.check(tried, scores)
+            tried.statement = checker.check(tried, scores).statement
         except (InvalidCertificate, checker.BeyondLimits):
             continue
-        return Certificate(tried)
+        return tried
     return answers

@@ -63,12 +63,18 @@ def write_report(
         _members(values, result, portfolio),
         missing,
         *drawn,
-        section("What is proved, and what is not", facts(proof(values, result))),
+        section("What is proved, and what is not", facts(proof(values, result)) + _stated(result)),
         _values(values, result, not missing),
         _verify(values, result, portfolio),
         _provenance(values, result, portfolio),
     ]
     return write_text(path, fragments.page(title or heading, parts))
+
+
+def _stated(result: Result | Certified) -> str:
+    """The checker's own sentences."""
+    sentences = "".join(f"<li>{text(sentence)}</li>" for sentence in getattr(result.certificate, "statement", ()))
+    return f'<p class="note">In the words of the checker:</p>\n<ul class="note">{sentences}</ul>' if sentences else ""
 
 
 def _missing_libraries(needed: bool) -> str:

@@ -129,6 +129,8 @@ def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
     proved = checker.check(document, values.problem())
     _promised(portfolio, proved, document["members"], max(1, proved.lower_bound))
     _agrees(portfolio, "the reference", portfolio.reference, "pool")
+    certificate = Certificate(document)
+    certificate.statement = proved.statement
     members = values.indices(document["members"])
     worst = regret(values, members, epsilon=proved.epsilon)
     closed = proved.lower_bound == proved.cost
@@ -143,7 +145,7 @@ def _result(portfolio: Portfolio, values: ValueMatrix) -> Result | Certified:
         delta=proved.delta,
         regret=worst.worst,
         worst_weight=np.asarray(worst.weight),
-        certificate=Certificate(document),
+        certificate=certificate,
         claimed_bound=None,
         backend="",
         seconds=0.0,

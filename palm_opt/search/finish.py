@@ -93,17 +93,19 @@ def _certify(search: Asking, portfolio: Selection, delta: float) -> tuple[Certif
         document["exponent"],
         len(portfolio.members),
     )
-    if answered is not None and _accepted({**document, "answered": answered}, subject):
-        return Certificate({**document, "answered": answered}), int(answered["lower_bound"])
-    return (Certificate(document), 1) if _accepted(document, subject) else (None, 1)
+    if answered is not None and (found := _accepted({**document, "answered": answered}, subject)):
+        return found, int(answered["lower_bound"])
+    return _accepted(document, subject), 1
 
 
-def _accepted(document: dict[str, Any], subject: checker.Answers) -> bool:
+def _accepted(document: dict[str, Any], subject: checker.Answers) -> Certificate | None:
+    """The certificate of a document that the checker accepts."""
+    found = Certificate(document)
     try:
-        checker.check(checker.parse(document), subject)
+        found.statement = checker.check(checker.parse(document), subject).statement
     except checker.InvalidCertificate:
-        return False
-    return True
+        return None
+    return found
 
 
 def _result(

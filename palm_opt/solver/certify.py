@@ -66,7 +66,7 @@ def certify(
     if not quality.kept:
         raise AssertionError("the least tolerance was not kept")
     document = assemble(pool, rows, prove_quality(pool, rows, quality, run))
-    checker.check(document, pool_values.problem())
+    document.statement = checker.check(document, pool_values.problem()).statement
     return Certified(
         members=tuple(pool_values.names[i] for i in rows),
         indices=rows,

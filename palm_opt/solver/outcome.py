@@ -91,7 +91,8 @@ class Outcome:
             bound: Fraction | float = twin.check(document, pool, run)
         else:
             document = assemble(pool, self.members, multipliers, size)
-            bound = self._checked(document).lower_bound  # raises if any claim fails
+            checked = self._checked(document)  # raises if any claim fails
+            bound, document.statement = checked.lower_bound, checked.statement
         optimal = not impossible and bound >= pool.cost(self.members)
         status = Status.INFEASIBLE if impossible else Status.OPTIMAL if optimal else Status.FEASIBLE
         return dataclasses.replace(self, size=size)._told(status, document)

@@ -339,7 +339,7 @@ class _Plan:
         for _ in range(8):
             document["delta"] = repr(delta)
             try:
-                checker.check(document, samples.problem())
+                document.statement = checker.check(document, samples.problem()).statement
             except InvalidCertificate as error:
                 delta, hair, failed = max(loss, 0.0) + 4 * hair, 4 * hair, error
             else:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import palm_opt as palm
 from palm_opt import checker
 from palm_opt.checker import CertificateParseError, InvalidCertificate, refuse, size, statement
+from palm_opt.report import write_report
 from tests.checker.test_certificate import CASES, make, problem_of
 
 FOLDER = Path(__file__).parents[1] / "certificates" / "correct"
@@ -135,3 +137,14 @@ def test_a_subject_beyond_the_budget_is_not_read(tmp_path: Path, monkeypatch: py
     (tmp_path / "v.csv").write_text(pool.csv(), encoding="utf-8")
     with pytest.raises(CertificateParseError, match="longer than this checker can take"):
         checker.read_values(tmp_path / "v.csv", document["subject"], document["scale"])
+
+
+def test_what_a_solve_returns_carries_the_checkers_words(tmp_path: Path) -> None:
+    values = palm.ValueMatrix([[1.0, 0.0], [0.0, 1.0], [0.7, 0.3]], rewards=["safe", "fun"])
+    found = palm.solve(values, delta=0.1).certificate
+    assert found is not None and found.statement == palm.verify(found, values).statement
+    assert found.statement[0].startswith("For every preference")
+    page = write_report(tmp_path / "r.html", values, palm.solve(values, delta=0.1)).read_text("utf-8")
+    assert "In the words of the checker" in page and "safe (higher is better)" in page
+    certified = palm.certify(values, ["0", "1"], epsilon=0.0).certificate
+    assert certified.statement == palm.verify(certified, values).statement
