@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from palm_opt import checker
 from palm_opt.align import load_recipe
 from palm_opt.align.measuring.evaluate import Policies
 from palm_opt.align.measuring.prompts import load_prompts, read_rows
@@ -21,7 +22,6 @@ from palm_opt.align.recipe.listing import markdown, trl_markdown
 from palm_opt.align.recipe.reading import read_draft
 from palm_opt.align.recipe.settings import REQUIRED
 from palm_opt.align.training.setup import measuring_sha256, training_settings, training_sha256
-from palm_opt.checker import certificate as checker
 from palm_opt.errors import ProblemError, RecipeError
 from palm_opt.tables.samples import Samples
 from palm_opt.tables.weights import read_weights
