@@ -1,5 +1,6 @@
 // node cli.mjs CERTIFICATE SUBJECT.csv   prints the statement and the last line; exit code 0, 1 or 2
 // node cli.mjs --batch                   reads lines "CERTIFICATE<tab>SUBJECT.csv", prints lines "code<tab>last line"
+// node cli.mjs --texts                   likewise of lines [certificate, subject] in JSON, the texts themselves
 import { readFileSync, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { check } from '../../../palm_opt/report/checker.mjs';
@@ -24,6 +25,11 @@ if (args.length === 1 && args[0] === '--batch') {
   for await (const job of createInterface({ input: process.stdin })) {
     const [certificate, subject = ''] = job.split('\t');
     const { verdict, line } = checkFiles(certificate, subject);
+    process.stdout.write(`${CODES[verdict]}\t${line}\n`);
+  }
+} else if (args.length === 1 && args[0] === '--texts') {
+  for await (const job of createInterface({ input: process.stdin })) {
+    const { verdict, line } = check(...JSON.parse(job));
     process.stdout.write(`${CODES[verdict]}\t${line}\n`);
   }
 } else if (args.length === 2) {
