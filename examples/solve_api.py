@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 import palm_opt as palm
+from palm_opt.wording import needed, plural
 
 
 def anticorrelated(n: int, d: int, seed: int) -> palm.ValueMatrix:
@@ -29,7 +30,8 @@ def main() -> None:
     def watch(progress: palm.Progress) -> bool:
         state = len(progress.incumbent), progress.lower_bound
         if state not in seen:
-            print(f"  {progress.seconds:5.2f} s: {state[0]} members, at least {state[1]:g} needed")
+            found = plural(state[0], "member") if state[0] else "no portfolio yet"
+            print(f"  {progress.seconds:5.2f} s: {found}{', ' + needed(state[1]) if state[1] > 0 else ''}")
         seen.add(state)
         return False  # True would stop the solve and return the incumbent
 
