@@ -47,7 +47,7 @@ def skyline(
     if d <= 2 and (costs is None or not np.ptp(costs)):
         return _staircase(values[:, -1], np.lexsort(keys))
     cost = np.zeros(n) if costs is None else costs
-    total = -values.sum(axis=1)
+    total = -(values / 2**10).sum(axis=1)  # numbers near the largest must not overflow
     order = np.argsort(total, kind="stable")
     if not np.diff(total[order]).all():
         order = np.lexsort([cost, *keys, total])
