@@ -26,6 +26,7 @@ from palm_opt.solver.run import Run
 __all__ = ["Point", "Relaxation"]
 
 _DUAL, _PRIMAL = 1, 4  # HiGHS' numbers for its simplex methods
+_INFEASIBLE = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kModelEmpty)  # empty: without columns
 _NEW_COLUMNS = 100  # that enter at once
 _FIRST, _EACH = 400, 3  # rows to begin with, and candidates for each of them
 _SLACK = 1e-7  # of linear programs in floats
@@ -160,7 +161,7 @@ class Relaxation:
             self.work["relaxations"] += 1
             self.work["lp_iterations"] += max(0, self.solver.getInfo().simplex_iteration_count)
             status = self.solver.getModelStatus()
-            if status == highspy.HighsModelStatus.kInfeasible:
+            if status in _INFEASIBLE:
                 lacking = self._uncovered(candidates)
                 if lacking >= 0:
                     empty = np.empty(0, dtype=np.int64)
