@@ -65,8 +65,8 @@ def float_above(text: str) -> float:
 
 
 def plain(number: Fraction | float, whole: bool = True) -> int | float | str:
-    """A number as an int (if `whole`), as a float64 that means it (in either version), or as "p/q"; infinity as that
-    word."""
+    """A number as an int (if `whole`), as a float64 that means it (in either version), or as "p/q" ("p" if q = 1);
+    infinity as that word."""
     if isinstance(number, float):
         return "infinity"
     if whole and number.denominator == 1:
@@ -75,7 +75,7 @@ def plain(number: Fraction | float, whole: bool = True) -> int | float | str:
         near = float(number)
         if number in (Fraction(repr(near)), Fraction(near)):
             return near
-    return f"{number.numerator}/{number.denominator}"
+    return str(number)
 
 
 def brief(number: Fraction | float) -> str:

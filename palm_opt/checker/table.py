@@ -55,9 +55,10 @@ class Table:
 
     def _lines(self, stream: TextIO) -> Iterator[str]:
         left = refuse.MAX_READING
-        while line := stream.readline(MAX_LINE + 1):
+        while line := stream.readline(MAX_LINE + 2):  # with its end, which does not count
             left -= 2_000 + 40 * len(line)
-            if left < 0 or len(line) > MAX_LINE or "\0" in line:
+            long = len(line) > MAX_LINE and len(line.rstrip("\r\n")) > MAX_LINE
+            if left < 0 or long or "\0" in line:
                 what = "a NUL character" if "\0" in line else "longer than this checker can take"
                 raise CertificateParseError(f"{self.path}: after line {self.line}: {what}")
             yield line

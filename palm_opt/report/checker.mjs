@@ -86,6 +86,12 @@ function decimalText([p, q]) { // a shortest decimal where that is exactly it, o
   }
   [p, q] = reduced(p, q); return q === 1n ? String(p) : `${p}/${q}`;
 }
+function decimalAbove([p, q], version) { // the shortest decimal of the least float64 that means at least p / q >= 0
+  const x = nearestFloat(p, q), [m, e] = decimalParts(x);
+  if (version === 1 || (e >= 0 ? m * power(10, e) * q >= p : m * q >= p * power(10, -e))) return shortest(x);
+  view.setFloat64(0, x); view.setBigUint64(0, view.getBigUint64(0) + 1n);
+  const above = view.getFloat64(0); return above === Infinity ? 'inf' : shortest(above);
+}
 const numberText = ([p, q]) => (p % q === 0n ? String(p / q) : decimalText([p, q])); // the same, integers first
 // ------------------------------------------------------------------------------- decimal logarithm, correctly rounded
 function atanh(p, q, P) { // [low, high] of 2^P atanh(p/q), for 0 <= p/q <= 1/3, by the series of z^(2n+1) / (2n+1)
@@ -260,7 +266,7 @@ function ratio(x, where) {
   return q === 0n ? unchecked(`${where} has denominator 0`) : [BigInt(parts[1]), q];
 }
 function decimal(x, where) {
-  const parts = typeof x === 'string' && x.length <= 1000 && /^(-?[0-9]{1,400})(?:\.([0-9]{1,400}))?(?:[eE]([+-]?[0-9]{1,4}))?$/.exec(x);
+  const parts = typeof x === 'string' && x.length <= 1000 && /^(-?[0-9]{1,400})(?:\.([0-9]{1,400}))?(?:[eE]([+-]?[0-9]{1,3}))?$/.exec(x);
   if (!parts) unchecked(`${where} is no decimal`);
   const m = BigInt(parts[1] + (parts[2] ?? '')), e = Number(parts[3] ?? 0) - (parts[2] ?? '').length;
   const value = e >= 0 ? [m * power(10, e), 1n] : reduced(m, power(10, -e));
@@ -669,8 +675,8 @@ function verify(certificate, csv) {
   const cost = numberText([members.reduce((sum, i) => sum + costs.X[i], 0n), costs.D]);
   const bound = c.bound === null ? 'infinity' : numberText(c.bound);
   const scales = c.entries.map((entry) => (Array.isArray(entry) ? entry.map(decimalText).join(':') : entry));
-  const line = `VERIFIED kind=exact members=${members.length} cost=${cost} lower_bound=${bound} epsilon=${decimalText(epsilon)} ` +
-    `delta=${decimalText(delta)} rewards=${c.rewards.map(percent).join(',')} scale=${new Set(scales).size === 1 ? scales[0] : scales.join(',')} ` +
+  const line = `VERIFIED kind=exact members=${members.length} cost=${cost} lower_bound=${bound} epsilon=${decimalAbove(epsilon, c.version)} ` +
+    `delta=${decimalAbove(delta, c.version)} rewards=${c.rewards.map(percent).join(',')} scale=${new Set(scales).size === 1 ? scales[0] : scales.join(',')} ` +
     `required=${required.size} forbidden=${forbidden.size} where=0 sha256=${c.sha256}`;
   const goal = `at every weighting of the rewards ${c.rewards.map(canonical).join(', ')}, the best member reaches at least ` +
     `(1 - ${decimalText(epsilon)}) times the best of all ${n} candidates, less ${decimalText(delta)}`;

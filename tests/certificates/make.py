@@ -297,6 +297,11 @@ def correct() -> dict[str, tuple[Pool, dict[str, Any] | None]]:
     twice = Pool([[x, x, x] for x in (0.25, 0.5)], ["a", "a", "-a"])
     by_hand = Pool([[1, 0], [0, 1], [0.8, 0.1]], names=["left", "right", "middle"])
     plain = Pool([[0.5, 1.0], [0.3, -2.0]], names=["x, y", "\u00e9"])
+    wide_log = Pool([[0.5, 1.0], [0.7, 10.0], [0.9, 100.0], [0.6, 30.0]], ["a", "-b"], None, ["minmax", "log"])
+    part_costs = Pool(FAN, costs=[2, 1, 1, 3, 1, 0.5, 1])
+    ends = Pool(FAN, scale=[("0", "1"), ("0.0", "1.0")])
+    far = Pool(FAN, scale=[("-1", "123456789012345678901234"), ("0", "1")])
+    extremes = Pool([[a, 10 * b] for a, b in FAN], scale="minmax")
     uses = Pool([[1.0], [2.0]], ["x"], [1.0, 2.0], names=["1", "2"])
     unicode_names = Pool(FAN[:3], names=["é", "a,b", 'quote"d'])
     return {
@@ -347,11 +352,27 @@ def correct() -> dict[str, tuple[Pool, dict[str, Any] | None]]:
         "decimal-forms": (fan, build(fan, delta=0.1) | {"epsilon": "-0", "delta": "0010.00E-2"}),
         "required-packing": (fan, build(fan, delta=0.0625, required=[2], proof="packing")),
         "required-twice": (fan, build(fan, delta=0.1, required=[2]) | {"required": ["2", "2"]}),
+        "required-packing-empty": (
+            fan,
+            build(fan, delta=0.1, required=[2], proof=None) | {"lower_bound": "1", "packing": {"weights": [], "y": []}},
+        ),
+        "delta-between-floats": (fan, build(fan, delta=0.1) | {"delta": "0.10000000000000000000001"}),
+        "label-half-surrogate": (fan, build(fan, delta=0.1) | {"producer": {"name": "\ud800", "version": ""}}),
+        "costs-forbidden-fraction": (part_costs, build(part_costs, delta=0.1, forbidden=[5])),
+        "scale-texts": (ends, build(ends, delta=0.1)),
+        "range-beyond-digits": (far, build(far)),
+        "minmax-forbidden-extreme": (extremes, build(extremes, delta=0.3, forbidden=[4])),
+        "log-forbidden-extreme": (wide_log, build(wide_log, delta=0.5, forbidden=[0])),
+        "csv-fields": (fan, build(fan, delta=0.1)),
         "bound-negative": (fan, build(fan, delta=0.1, proof=None) | {"lower_bound": "-01/2"}),
         "csv-forms": (plain, build(plain)),
         "csv-carriage-returns": (plain, build(plain)),
         "one-column": (uses, build(uses) | {"subject": {"id": "x", "rewards": ["x"], "cost": "x", "candidates": 2}}),
         "infeasible": (fan, infeasible(fan, 0.0, 0.0, [4], [["uncovered", 0]], [[1, 0]])),
+        "infeasible-required": (
+            fan,
+            infeasible(fan, 0.0, 0.0, [4], [["uncovered", 0]], [[1, 0]]) | {"required": ["1"]},
+        ),
         "infeasible-negative": (
             negative,
             infeasible(negative, 0.5, 0.0, [], [["branch", 2], ["uncovered", 0], ["uncovered", 0]], [[1, 1]]),
@@ -372,6 +393,7 @@ FILES = {  # subject files that are not as Pool.csv writes them
     "by-hand": "name,a,b\nleft,1,0\nright,0,1\nmiddle,0.8,0.1\n",
     "csv-forms": '\ufeff"a",skip,"name",b\r\n\r\n .5\t,"a ""b""\n","x, y",+1.\r\n0.30000000000000001,a"b,\u00e9,-20E-1',
     "csv-carriage-returns": 'name,a,b\r"x, y",5e-1,1\r\r\u00e9,.3,-2\r',
+    "csv-fields": "a,b,\n" + "".join(f'\n"{a}",{b},\n' for a, b in FAN[:-1]) + '0.75,0.5,"""\r,\n\u2028"',
     "one-column": "x\n1\n2\n",
 }
 
@@ -449,6 +471,8 @@ def incorrect(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, Pool, d
         ("packing-negative", "rounding", "packing.y", ["1/2", "1/2", "-1/2"], "below 0"),
         ("packing-exceeds", "rounding", "packing.y.1", "501/1000", "exceed its cost"),
         ("packing-weight-zero", "rounding", "packing.weights.0", [0, 0, 0], "is all 0"),
+        ("tree-weight-unused-zero", "fan", "branching.weights", lambda w: [*w, [0, 0]], "weight 5 is all 0"),
+        ("tree-weight-unused-short", "fan", "branching.weights", lambda w: [*w, [1]], "1 numbers, not 2"),
         ("packing-weight-short", "rounding", "packing.weights.0", [1, 1], "2 numbers, not 3"),
         ("packing-required-covers", "rounding", "required", lambda _: cases["rounding"][1]["members"], "covers it"),
         ("tree-empty", "infeasible", "branching.nodes", [], "not complete"),
@@ -534,6 +558,8 @@ def malformed(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, bytes, 
     yield "unknown-key-inside", text(producer={"name": "", "version": "", "time": ""}), table, "unknown key 'time'"
     missing = {key: value for key, value in document.items() if key != "delta"}
     yield "missing-key", json.dumps(missing).encode(), table, "'delta' is missing"
+    null = {key: value for key, value in document.items() if key != "branching"} | {"packing": None}
+    yield "packing-null", json.dumps(null).encode(), table, "packing: expected an object"
     yield "both-proofs", text(packing={"weights": [], "y": []}), table, "not both"
     yield "format", text(format="palm certificate"), table, "format"
     yield "version", text(version=3), table, "version"
@@ -547,6 +573,7 @@ def malformed(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, bytes, 
         "exponent": "1e-1000", "long": "0." + "1" * 401,
     }.items():  # fmt: skip
         yield f"tolerance-{name}", text(delta=word), table, "delta: expected a decimal"
+    yield "tolerance-exponent-zeros", swap('"delta": "0.1"', '"delta": "0.1e0000"'), table, "delta: expected a decimal"
     yield "tolerance-number", text(epsilon=0), table, "epsilon: expected a decimal"
     yield "scale-one-word", text(scale="minmax"), table, "scale: expected a list"
     yield "scale-word", text(scale=["none", "zscore"]), table, "scale[1]"
@@ -559,9 +586,11 @@ def malformed(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, bytes, 
     )
     yield "members-object", text(members={"0": 1}), table, "members: expected a list"
     yield "members-integers", text(members=[0]), table, "members[0]: expected a non-empty string"
+    yield "members-empty-name", text(members=[""]), table, "members[0]: expected a non-empty string"
     yield "dominators-true", text(dominators=[True] * 7), table, "dominators[0]"
     yield "dominators-minus-two", text(dominators=[-2] * 7), table, "dominators[0]"
     yield "multipliers-odd", text(multipliers=[[0, 0]]), table, "multipliers[0]: expected [i, p, a"
+    yield "multipliers-none", text(multipliers=[[0]]), table, "multipliers[0]: expected [i, p, a"
     yield "multipliers-zero", text(multipliers=[[0, 0, 0]]), table, "positive integers"
     yield "multipliers-string", text(multipliers=["0"]), table, "multipliers[0]: expected a list"
     yield "ratio-zero-denominator", text(lower_bound="1/0"), table, "lower_bound: expected a ratio"
@@ -594,6 +623,8 @@ def malformed(cases: dict[str, tuple[Pool, Any]]) -> Iterator[tuple[str, bytes, 
         )
     yield "values-negative-cost", good, table + "1,2,-1\n", "line 9: column 'cost': expected a finite number >= 0"
     yield "values-quote", good, table + '"1"2,3,4\n', "not CSV"
+    yield "values-quote-open", good, table + '1,2,"3\n', "unexpected end of data"
+    yield "values-two-byte-order-marks", good, "\ufeff\ufeff" + table, "the column 'a' is missing"
     yield "values-blank-line", good, table + "  \n", "line 9: expected 3 fields, got 1"
     yield "values-nul", good, table + "1,2,\0\n", "a NUL character"
     yield "values-header-blank", good, table.replace("a,b", "a, b"), "the column 'b' is missing"

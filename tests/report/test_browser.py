@@ -93,6 +93,24 @@ def test_both_checkers_agree_on_mutants(tmp_path: Path) -> None:
     assert {0, 1} <= set(verdicts)
 
 
+@needs_node
+@pytest.mark.parametrize(
+    ("length", "end", "expected"),
+    [(1 << 24, "", 0), (1 << 24, "\r", 0), (1 << 24, "\r\n", 0), ((1 << 24) + 1, "", 2), ((1 << 24) + 1, "\r\n", 2)],
+)
+def test_both_checkers_agree_on_the_longest_line(tmp_path: Path, length: int, end: str, expected: int) -> None:
+    """Its end does not count, and its fields may be as long as any."""
+    certificate, table = CERTIFICATES / "correct" / "by-hand.json", tmp_path / "long.csv"
+    header, *rows, last = (CERTIFICATES / "correct" / "by-hand.csv").read_text("utf-8").splitlines()
+    commas = ["," * 128, *["," * 128] * len(rows)]
+    last += ("," + "x" * (1 << 17)) * 127 + ","
+    last += "y" * (length - len(last))
+    lines = [line + more for line, more in zip((header, *rows), commas, strict=True)]
+    table.write_bytes(("\n".join([*lines, last]) + end).encode())
+    ((code, line),) = judged([(certificate, table)])
+    assert (proved(certificate, table)[0], code) == (expected, expected), line
+
+
 def report(tmp_path: Path) -> Path:
     values = palm.ValueMatrix([[0.3, 0.9], [0.9, 0.3], [0.7, 0.7], [0.1, 0.2]], names=["a", "</script>", "c", "é"])
     return write_report(tmp_path / "report.html", values, palm.solve(values, delta=0.1))

@@ -36,10 +36,11 @@ def cases(folder: str) -> list[str]:
     for path in sorted((SUITE / folder).glob("*.json")):
         document = json.loads(path.read_text("utf-8"))
         subject = document.get("subject", {})
-        once = len(set(subject.get("rewards", ()))) == len(
-            subject.get("rewards", ())
-        )  # a ValueMatrix has no reward twice
-        if document.get("kind") == "exact" and subject["candidates"] <= LARGEST and once:
+        if document.get("kind") != "exact" or subject["candidates"] > LARGEST:
+            continue
+        once = len(set(subject["rewards"])) == len(subject["rewards"])  # a ValueMatrix has no reward twice,
+        ends = [end for entry in document["scale"] if not isinstance(entry, str) for end in entry]
+        if once and all(repr(float(end)) == end for end in ends):  # and ends of ranges are its floats as it writes them
             found.append(path.stem)
     return found
 
