@@ -109,6 +109,13 @@ def test_a_vertex_is_a_packing_or_nothing(data, cover):
     assert all(share > 0 for share in shares.values()) and fits(coverage, costs, shares)
 
 
+def test_a_vertex_that_breaks_a_column_is_none():
+    """Both columns are nearly full, and what fills the one that is nearer breaks the other."""
+    coverage, costs = np.ones((1, 2), dtype=bool), np.array([1.0, 1.000000001])
+    assert vertex_packing(coverage, costs, np.array([1.000000001])) == {}
+    assert vertex_packing(coverage, costs, np.array([1.0])) == {0: 1}
+
+
 # ---- documents -------------------------------------------------------------------------------------------------------
 
 

@@ -131,3 +131,12 @@ def test_assemble_names_what_was_asked():
     assert document["subject"]["rewards"] == ["x", "-y"] and document["sha256"] == values.sha256
     assert document["dominators"] == pool.dominator.tolist()
     assert assemble(pool, (), [])["dominators"] == []
+
+
+def test_a_tie_that_only_rationals_can_prove():
+    """Halves and thirds of the members serve the last candidate to the last bit."""
+    for members, best, shares, exact in (([2.0, 2.0], 1.25, [1, 1], 0), ([3.0, 6.0], 2.25, [2, 1], 1)):
+        pool = Pool(palm.ValueMatrix([*np.diag(members).tolist(), [best, best]]), 0.0, 0.25)
+        quality = check_quality(pool, (0, 1), Run())
+        assert quality.kept and quality.exact == exact and quality.regret == 0.25
+        assert prove_quality(pool, (0, 1), quality, Run())[2] == [2, 0, shares[0], 1, shares[1]]

@@ -15,7 +15,7 @@ from palm_opt.preferences.simplex import lattice
 from palm_opt.result import Settings
 from palm_opt.solver.cover import Pool, Witnesses
 from palm_opt.solver.exact import integer_weight
-from palm_opt.solver.relaxation import Relaxation
+from palm_opt.solver.relaxation import Point, Relaxation
 from palm_opt.solver.run import Run
 from tests.solver.tiny import tiny
 from tests.verify import rational
@@ -98,6 +98,22 @@ def test_a_leaf_is_an_exact_packing_below_every_portfolio_that_agrees(case):
         assert bound == (math.ceil(proved) if problem.pool.whole_costs else proved)
     if point.value < math.inf:  # nothing of the value is lost but to rounding
         assert point.value - 1e-6 <= bound
+
+
+@given(nodes(), st.data())
+def test_a_leaf_at_any_multipliers_is_a_packing(case, data):
+    problem, inside, outside = case
+    relaxation = relaxation_of(problem.pool, grid(problem.values.d))
+    relaxation.move(inside, outside)
+    rows, none = relaxation.rows, np.empty(0)
+    share = st.sampled_from([0.0, 0.25, 0.7, 2.0])
+    y = np.array(data.draw(st.lists(share, min_size=len(rows), max_size=len(rows))))
+    bound, (_, content) = relaxation.leaf(Point(0.0, none.astype(np.int64), none, rows, y), math.inf)
+    covering = [(problem.covering(weight), part) for weight, part in content]
+    assert not any(covers & inside for covers, _ in covering)
+    if all(covers - outside for covers, _ in covering):
+        cheapest = problem.cheapest(inside, outside)
+        assert cheapest is None or bound <= cheapest
 
 
 @given(nodes())
