@@ -208,7 +208,7 @@ class Result:
             most = plural(int(self.info.get("max_size", 0)), "member serves", "members serve")
             return f"no {most} every preference, whatever the epsilon: at least {at_least(self.lower_bound)} are needed"
         if self.status is Status.INFEASIBLE:
-            return "no admissible portfolio keeps this promise; the witness weight is served by no candidate"
+            return "no portfolio keeps this promise: no candidate that may be a member serves the witness weight"
         return f"stopped ({self.stop}) before any portfolio was proved"
 
 

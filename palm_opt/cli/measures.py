@@ -151,7 +151,7 @@ def export(
     from palm_opt.tables.reading import File as Found
 
     if csv + mps + smt2 != 1:
-        raise typer.BadParameter("say what to write: --csv, --mps or --smt2")
+        raise typer.BadParameter("say what to write: one of --csv, --mps and --smt2")
     if smt2 != (subject is not None):
         raise typer.BadParameter("--smt2 takes two files, a certificate and what it is about; --csv and --mps take one")
     opt.check_outputs(out)

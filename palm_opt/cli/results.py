@@ -157,14 +157,21 @@ def _as_measured(values: ValueMatrix) -> Any:
 
 
 def said_of_rewards(rewards: Sequence[str], scale: Any) -> str:
-    """Rewards with direction and scale: "safe, fun (higher is better), cost (lower is better); scale minmax"."""
+    """Rewards with direction and scale: "safe, fun (higher is better), cost (lower is better); scale minmax".
+
+    Where scales differ, each reward has its own beside it.
+    """
+    each = [scale] if isinstance(scale, str) else list(scale)
+    words = [entry if isinstance(entry, str) else f"{entry[0]:g}:{entry[1]:g}" for entry in each]
+    if len(set(words)) > 1:
+        sides = ["lower" if name.startswith("-") else "higher" for name in rewards]
+        rows = zip(rewards, sides, words, strict=True)
+        return ", ".join(f"{short(name.removeprefix('-'), 24)} ({b} is better, scale {w})" for name, b, w in rows)
     parts = []
     for sign, better in (("", "higher"), ("-", "lower")):
         names = [short(name.removeprefix("-"), 24) for name in rewards if name.startswith("-") == bool(sign)]
         parts += [f"{', '.join(names)} ({better} is better)"] if names else []
-    each = [scale] if isinstance(scale, str) else list(scale)
-    words = [entry if isinstance(entry, str) else f"{entry[0]:g}:{entry[1]:g}" for entry in each]
-    return f"{', '.join(parts)}; scale {', '.join(words if len(set(words)) > 1 else words[:1])}"
+    return f"{', '.join(parts)}; scale {words[0]}"
 
 
 def subject_file(subject: Any, certificate: Path) -> Path | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -157,7 +160,8 @@ def verify(
     if json:
         emit_json(verified.as_dict())
     else:
-        emit(str(verified))
+        for line in (*verified.statement, str(verified)):
+            emit(line)
 
 
 @opt.reads_table
@@ -315,7 +319,12 @@ def check_outputs(certificate: Path | None, plot: Path | None, report: Path | No
 
 
 def read_problem(values: Path, document: Any) -> Any:
-    """Read what a certificate speaks of; CSV without anything but the checker."""
+    """Read what a certificate speaks of; CSV without anything but the checker; "-" is a CSV on stdin."""
+    if str(values) == "-":
+        with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+            file.flush()
+            return read_problem(Path(file.name), document)
     if values.suffix.lower() not in (".parquet", ".npz"):
         from palm_opt.checker import read_subject
     else:

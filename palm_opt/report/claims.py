@@ -51,7 +51,12 @@ def headline(values: ValueMatrix, result: Result | Certified) -> str:
         where = weight_text(result.worst_weight, values.rewards)
         if result.needs_more:
             return f"{result.message.capitalize()}, one of them for {where}."
-        return f"No admissible portfolio keeps this promise: at the weight {where} no candidate does."
+        who = (
+            "no candidate that is not forbidden"
+            if result.certificate is not None and result.certificate["forbidden"]
+            else "no candidate"
+        )
+        return f"No admissible portfolio keeps this promise: at the weight {where} {who} does."
     if not result.indices:
         return f"Stopped ({result.stop}) before any portfolio was proved."
     if result.status is Status.UNKNOWN:

@@ -59,6 +59,8 @@ def frontier(
     """
     load(backend)  # a library may take seconds: before the clock starts
     run = Run.of(settings, backend, callback, time_limit=time_limit, seed=seed)
+    if vary in ("epsilon", "delta") and (epsilon if vary == "epsilon" else delta):
+        raise ProblemError(f"{vary}: it is what the frontier finds the least of: leave it out")
     bracket = _Bracket(Pool(values, epsilon, delta, require, forbid, run), run, vary)
     max_size = integer("max_size", max_size, 1)
     points = []

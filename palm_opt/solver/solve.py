@@ -65,6 +65,9 @@ def solve(
     run = Run.of(settings, backend, callback, time_limit=time_limit, seed=seed)
     if max_size is None and vary is not None:
         raise ProblemError("vary: the tolerance to minimise for at most max_size members: give max_size too")
+    given = epsilon != 0 if vary == "epsilon" else delta is not None
+    if max_size is not None and given:
+        raise ProblemError(f"{vary or 'delta'}: it is what max_size={max_size!r} finds the least of: leave it out")
     if max_size is None:
         pool = Pool(values, epsilon, _DELTA if delta is None else delta, require, forbid, run)
         return RowGeneration(pool, run, pool.values.indices(warm_start, "warm_start")).search().result()

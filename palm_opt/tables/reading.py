@@ -90,6 +90,8 @@ class File:
         kind that its bytes say."""
         if isinstance(path, File):
             return path
+        if not isinstance(path, (str, Path)):
+            raise refusal("file", "the path of a table (ValueMatrix.from_frame reads frames)", path)
         if str(path) == "-":
             data = sys.stdin.buffer.read(LARGEST + 1)
             if len(data) > LARGEST:

@@ -418,3 +418,27 @@ def test_sigterm_ends_a_training_run_as_ctrl_c_does() -> None:
     with pytest.raises(KeyboardInterrupt), _terminable():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_each_reward_has_its_own_scale_beside_it(tmp_path: Path) -> None:
+    table = tmp_path / "v.csv"
+    table.write_text("m,a,latency,c\nx,1,10,0.2\ny,2,30,0.9\n")
+    done = palm("solve", table, "--id", "m", "--rewards", "a,-latency,c", "--scale", "minmax,log,0:1", "--delta", 0.1)
+    own = "a (higher is better, scale minmax), latency (lower is better, scale log), c (higher is better, scale 0:1)"
+    assert own in done.stdout
+
+
+def test_verify_reads_stdin_and_says_what_was_proved(tmp_path: Path) -> None:
+    table, certificate = tmp_path / "v.csv", tmp_path / "c.json"
+    table.write_text("m,a,b\nx,1,0\ny,0,1\n")
+    assert palm("solve", table, "--id", "m", "--certificate", certificate).returncode == 0
+    command = [sys.executable, "-m", "palm_opt", "verify", str(certificate), "-"]
+    done = subprocess.run(command, input=table.read_text(), capture_output=True, text=True)
+    assert done.stdout.startswith("For every preference ") and done.stdout.splitlines()[-1].startswith("VERIFIED ")
+
+
+def test_a_forbidden_candidate_is_not_said_to_fail(tmp_path: Path) -> None:
+    table = tmp_path / "v.csv"
+    table.write_text("m,a,b\nx,-1,-2\ny,-2,-1\nz,-3,-3\n")
+    done = palm("solve", table, "--id", "m", "--forbid", "x,y")
+    assert "no candidate that is not forbidden does" in done.stdout

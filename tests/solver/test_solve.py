@@ -362,7 +362,7 @@ def test_a_size_that_no_epsilon_is_enough_for_is_infeasible():
         told = "1 member serves" if size == 1 else f"{size} members serve"
         assert result.message == f"no {told} every preference, whatever the epsilon: at least 3 are needed"
     one = palm.solve(values, max_size=2, vary="epsilon", forbid=["r"])
-    assert one.status is palm.Status.INFEASIBLE and "served by no candidate" in one.message
+    assert one.status is palm.Status.INFEASIBLE and "no candidate that may be a member serves" in one.message
 
 
 def test_time_limit_of_the_budget_problem():
@@ -382,3 +382,14 @@ def test_formulate():
     assert problem.value <= palm.solve(values, delta=0.05).cost + 1e-6
     with pytest.raises(palm.BackendNotFound, match="knows"):
         palm.formulate(values, "gurobi")
+
+
+def test_the_tolerance_that_is_found_is_not_given():
+    """Nobody reads "two members within 0.1" into an answer that says 0.19."""
+    values = palm.ValueMatrix(np.eye(3))
+    for asked in ({"delta": 0.1}, {"delta": 0.0, "vary": "delta"}, {"epsilon": 0.3, "vary": "epsilon"}):
+        with pytest.raises(palm.ProblemError, match="leave it out"):
+            palm.solve(values, max_size=2, **asked)
+    with pytest.raises(palm.ProblemError, match="leave it out"):
+        palm.frontier(values, "delta", 2, delta=0.1)
+    assert palm.solve(values, max_size=2, epsilon=0.1).delta > 0
