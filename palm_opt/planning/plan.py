@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from palm_opt import checker
 from palm_opt.arguments import integer, real, refusal
-from palm_opt.errors import InvalidCertificate
+from palm_opt.errors import InvalidCertificate, ProblemError
 from palm_opt.planning.gibbs import check_beta, gibbs, jackknife, rounding
 from palm_opt.planning.planned import Plan, Planned
 from palm_opt.result import Certificate, Stop
@@ -81,6 +81,8 @@ def plan(
     if not isinstance(table, RewardTable):
         raise refusal("table", "a palm_opt.RewardTable", table)
     epsilon, delta = check_tolerances(epsilon, delta)
+    if not (epsilon or delta or max_calls is not None):
+        raise ProblemError("delta: 0 beside epsilon 0 asks for endlessly many weights; give a tolerance, or max_calls")
     beta = check_beta(beta)
     batch, threads = integer("batch", batch, 1), integer("threads", threads)
     refine = real("refine", refine, "a finite number of at least 1", lambda x: 1 <= x < np.inf)

@@ -7,10 +7,8 @@
 // below 2^53 (the proofs stand at the place). Work is counted (`spend`), 3e9 steps by default; a step is a few ns.
 // No function recurses on the input, except over JSON, where the depth is at most 8.
 // The word `export` occurs only at the start of a line: without it this file is a classic script, too.
-
 const BUDGET = 3e9, CAP = { certificate: 2 ** 30, subject: 2 ** 33, line: 2 ** 24, field: 131072, weights: 100000, pairs: 2 ** 32,
   depth: 10000, leafBits: 2 ** 18, columnBytes: 2 ** 29, memory: 2 ** 30 };
-
 // ---------------------------------------------------------------------------------------------- refusals and budget
 class Refusal { constructor(code, text) { this.code = code; this.text = text; } }
 function unverified(text) { throw new Refusal(1, text); } // a claim is false
@@ -61,13 +59,11 @@ function nearestFloat(p, q) { // the float64 nearest to p / q >= 0, ties to even
   return view.getFloat64(0);
 }
 function binaryParts(x) { // [m, e] with x = m * 2^e exactly
-  view.setFloat64(0, x);
-  const bits = view.getBigUint64(0), exponent = Number((bits >> 52n) & 0x7ffn), low = bits & ((1n << 52n) - 1n);
+  view.setFloat64(0, x); const bits = view.getBigUint64(0), exponent = Number((bits >> 52n) & 0x7ffn), low = bits & ((1n << 52n) - 1n);
   const m = exponent ? low + (1n << 52n) : low; return [x < 0 ? -m : m, Math.max(exponent, 1) - 1075];
 }
 function decimalParts(x) { // [m, e]: the shortest decimal of x is m * 10^e
-  const [mantissa, exponent = '0'] = String(x).split('e'), [a, b = ''] = mantissa.split('.');
-  return [BigInt(a + b), Number(exponent) - b.length];
+  const [mantissa, exponent = '0'] = String(x).split('e'), [a, b = ''] = mantissa.split('.'); return [BigInt(a + b), Number(exponent) - b.length];
 }
 function shortest(x) { // the text of the shortest decimal
   const size = Math.abs(x); if (size === 0) return '0.0';
@@ -697,10 +693,8 @@ export function check(certificate, csv, options) {
     workLeft = Number(options?.budget ?? BUDGET); bytesLeft = CAP.memory; result = verify(certificate, csv);
   } catch (error) { // whatever else is thrown (out of memory for an array, say) is more than this checker can do
     const [code, text] = error instanceof Refusal ? [error.code, error.text] : [2, `more than this checker can do (${error})`];
-    const verdict = code === 1 ? 'not verified' : 'not checked';
-    result = { verdict, line: `${verdict.toUpperCase()}: ${ascii(text)}`, statement: [], members: [] };
+    const verdict = code === 1 ? 'not verified' : 'not checked'; result = { verdict, line: `${verdict.toUpperCase()}: ${ascii(text)}`, statement: [], members: [] };
   }
   return { ...result, ms: Math.round(clock() - start) };
 }
 export const internals = { Sha256, canonical, parseJson, shortest, nearestFloat, log10Parts, cell, decimalText, readCsv };
-

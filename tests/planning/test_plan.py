@@ -225,3 +225,11 @@ def test_other_sizes_and_signs(size: float, shift: float, beta: float) -> None:
         confirm(plan, table, 10)
     else:  # the checker's margin is wider than the shift of the points: the answers are taken as given, and said to be
         assert beta == 1e-4 and size == 1.0 and any("as given" in warning for warning in plan.warnings)
+
+
+def test_what_would_never_end_is_refused() -> None:
+    """The closed form changes with every weight: no finite set of its policies is as good everywhere."""
+    table = palm.RewardTable(np.random.default_rng(0).random((3, 4, 2)))
+    with pytest.raises(palm.ProblemError, match="endlessly many weights"):
+        palm.plan(table, epsilon=0.0, delta=0.0)
+    assert palm.plan(table, delta=0.0, max_calls=4).calls == 4
