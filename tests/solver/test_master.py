@@ -122,8 +122,8 @@ def test_export_command(table, tmp_path):
 def test_export_refuses(table, tmp_path):
     cert, weights = tmp_path / "c.json", tmp_path / "w.csv"
     command("solve", table, *COLUMNS, "--delta", "0.1", "--certificate", cert)
-    assert "--csv or --mps" in refused("export", table, *COLUMNS)
-    assert "--csv or --mps" in refused("export", table, *COLUMNS, "--mps", "--csv")
+    assert "one of --csv, --mps and --smt2" in refused("export", table, *COLUMNS)
+    assert "one of --csv, --mps and --smt2" in refused("export", table, *COLUMNS, "--mps", "--csv")
     assert "--epsilon goes with --mps" in refused("export", table, *COLUMNS, "--csv", "--epsilon", "0.1")
     assert "the problem is the certificate's" in refused("export", table, "--mps", "--weights", cert, "--id", "name")
     other = tmp_path / "other.csv"
