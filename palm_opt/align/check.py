@@ -120,7 +120,7 @@ def _check_base(recipe: Recipe, errors: list[str], warnings: list[str]) -> Model
 
 
 def _check_libraries(recipe: Recipe, errors: list[str], warnings: list[str]) -> None:
-    missing = [name for name in ("torch", "transformers", "trl", "peft", "datasets", "filelock") if not _found(name)]
+    missing = [name for name in ("torch", "transformers", "trl", "peft", "datasets") if not _found(name)]
     if missing:
         warnings.append(f"training needs {', '.join(missing)}: pip install 'palm_opt[align]'")
     reporters = _REPORTERS.get(recipe.train.report_to)

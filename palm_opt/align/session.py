@@ -25,8 +25,8 @@ from palm_opt.align.training.setup import Say, Setup, measuring_sha256
 from palm_opt.align.training.task import Site, Task
 from palm_opt.errors import StoreError
 from palm_opt.portfolio.manifest import BASE
-from palm_opt.portfolio.store import Store, check_directory, file_sha256
-from palm_opt.storage import atomic_path
+from palm_opt.portfolio.store import Store, check_directory
+from palm_opt.storage import atomic_path, file_sha256
 from palm_opt.tables.directions import meant
 from palm_opt.tables.scores import RewardTable
 from palm_opt.wording import plural

@@ -28,7 +28,7 @@ from palm_opt.portfolio.manifest import read_manifest
 from palm_opt.statistics.looks import Ledger
 from palm_opt.storage import TEMPORARY, file_sha256, fingerprint, locked, read_bytes, sync, write_json
 
-__all__ = ["Store", "check_directory", "discard", "disk_faults", "file_sha256", "new_workplace", "seal"]
+__all__ = ["Store", "check_directory", "discard", "disk_faults", "new_workplace", "seal"]
 
 RECORD, LEDGER = "training.json", "looks.json"
 _LARGEST = 2**26  # bytes of a record

@@ -18,6 +18,7 @@ from palm_opt.errors import ProblemError
 from palm_opt.preferences.cones import Ray, echelon, extreme_rays
 from palm_opt.preferences.contradiction import refuse_empty
 from palm_opt.preferences.grammar import Constraint, coprime, number, parse
+from palm_opt.tables.decimals import rational
 
 __all__ = ["MOST_CONSTRAINTS", "MOST_CORNERS", "Region"]
 
@@ -236,7 +237,7 @@ def _dot(row: Sequence[int], x: Sequence[Any]) -> Any:
 
 def _exact(x: Any) -> Fraction:
     """The rational meant by a number: a float is the decimal that it prints as."""
-    return Fraction(x) if isinstance(x, numbers.Rational) else Fraction(repr(float(x)))
+    return Fraction(x) if isinstance(x, numbers.Rational) else rational(x)
 
 
 def _floats(name: str, table: NDArray[Any]) -> NDArray[np.float64]:

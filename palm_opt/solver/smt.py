@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from palm_opt.errors import ProblemError
+from palm_opt.tables.decimals import rational
 from palm_opt.tables.values import ValueMatrix
 
 __all__ = ["smt2"]
@@ -84,7 +85,7 @@ def _size(
     needs = [f"x{values.index(name)}" for name in document["required"]]
     needs += [f"(not x{values.index(name)})" for name in document["forbidden"]]
     if bound is not None:
-        costs = [_real(Fraction(repr(float(cost)))) for cost in values.costs]
+        costs = [_real(rational(cost)) for cost in values.costs]
         paid = _sum([f"(ite x{i} {cost} 0)" for i, cost in enumerate(costs)])
         needs.append(f"(< {paid} {_real(Fraction(bound))})")
     for j, weight in enumerate(weights):

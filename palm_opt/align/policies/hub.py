@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from palm_opt.errors import RecipeError
-from palm_opt.portfolio.store import file_sha256
+from palm_opt.storage import file_sha256
 
 __all__ = ["find_model", "folder_sha256"]
 

@@ -11,8 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
-from palm_opt.portfolio.store import file_sha256
-from palm_opt.storage import sync, write_json
+from palm_opt.storage import file_sha256, sync, write_json
 
 __all__ = ["discard_checkpoints", "newest_checkpoint", "seal_checkpoint"]
 

@@ -18,7 +18,7 @@ from palm_opt.align.measuring.prompts import sample_of
 from palm_opt.align.policies.base import load_model
 from palm_opt.align.training.setup import Setup, training_sha256
 from palm_opt.errors import ProblemError
-from palm_opt.storage import atomic_path
+from palm_opt.storage import atomic_path, locked
 
 __all__ = ["SamplePool", "sample_pool"]
 
@@ -79,10 +79,8 @@ def _alone(file: Path | None) -> Iterator[None]:
     if file is None:
         yield
         return
-    from filelock import FileLock
-
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_suffix(".lock")):
+    with locked(file.with_suffix(".lock")):
         yield
 
 

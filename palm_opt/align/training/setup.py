@@ -15,7 +15,7 @@ from palm_opt.align.policies.adapters import ADAPTER_FILES
 from palm_opt.align.policies.base import Base, find_base, load_tokenizer
 from palm_opt.align.policies.hub import find_model, folder_sha256
 from palm_opt.align.recipe.declaration import Recipe
-from palm_opt.portfolio.store import file_sha256
+from palm_opt.storage import file_sha256
 
 __all__ = ["Say", "Setup", "measuring_sha256", "training_settings", "training_sha256"]
 
